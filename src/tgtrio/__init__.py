@@ -1,0 +1,96 @@
+"""Dependency graphs of async work, run inside one Trio program.
+
+A module imports only from floors below its own:
+
+    6  cli                     the command; this file: the public names
+    5  _scheduler _definitions the scheduler object, and tasks stored on disk
+    4  _run _engine _attempts  a run: its life, its single attempts
+       _worker _pump           the Trio tasks that run many tasks each, and their hot loop
+       _executor _actions ...  one task alone; what does the work; timers, limits, tokens
+    2  _outcome _retry         what follows from how an attempt ended
+    1  _graph _plan _results   description, its frozen form, what a caller gets
+    0  _ready_queue _states    who may start next; the tables of states and policies; errors
+"""
+
+from ._actions import Action, Actions, TaskContext
+from ._arguments import OutputOf, Unavailable, output_of
+from ._definitions import TaskDefinition
+from ._errors import (
+    CycleError,
+    DeadlineExpiredError,
+    DeadlockError,
+    DuplicateTaskError,
+    GraphFileError,
+    GraphRunningError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidTypeError,
+    InvalidValueError,
+    LeakedScopeError,
+    MissingExtraError,
+    RunFinishedError,
+    TaskTimeoutError,
+    TgtrioError,
+    UnknownActionError,
+    UnknownDependencyError,
+    UnknownTaskError,
+)
+from ._executor import TaskExecutor
+from ._graph import TaskGraph
+from ._node import TaskNode
+from ._results import GraphResult, TaskResult
+from ._retry import NEVER_RETRIED, NonRetryable, RetryLater, RetryPolicy
+from ._run import Run, open_run, run_graph
+from ._scheduler import TaskScheduler, create_task_scheduler
+from ._states import DependencyPolicy, TaskState
+from ._version import __version__
+
+__all__ = [
+    # describe
+    "TaskGraph",
+    "TaskNode",
+    "DependencyPolicy",
+    "output_of",
+    "OutputOf",
+    # run
+    "run_graph",
+    "open_run",
+    "Run",
+    "Action",
+    "Actions",
+    "TaskContext",
+    "Unavailable",
+    # one task alone, stored tasks
+    "TaskExecutor",
+    "TaskScheduler",
+    "create_task_scheduler",
+    "TaskDefinition",
+    "RetryPolicy",
+    "RetryLater",
+    "NonRetryable",
+    "NEVER_RETRIED",
+    # results
+    "GraphResult",
+    "TaskResult",
+    "TaskState",
+    # errors
+    "TgtrioError",
+    "CycleError",
+    "DeadlineExpiredError",
+    "DeadlockError",
+    "DuplicateTaskError",
+    "GraphFileError",
+    "GraphRunningError",
+    "InvalidArgumentError",
+    "InvalidGraphError",
+    "InvalidTypeError",
+    "InvalidValueError",
+    "LeakedScopeError",
+    "MissingExtraError",
+    "RunFinishedError",
+    "TaskTimeoutError",
+    "UnknownActionError",
+    "UnknownDependencyError",
+    "UnknownTaskError",
+    "__version__",
+]

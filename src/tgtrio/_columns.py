@@ -1,0 +1,156 @@
+"""What a run writes down while it runs, in columns, and the results made from it.
+
+A record object for every task would cost more than running a no-op task, and the
+cyclic garbage collector would walk them all. So each fact has a column, indexed by
+rank, and a `TaskResult` is made when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import attrs
+
+from ._identity import key_of
+from ._node import TaskNode
+from ._outcome import Failure
+from ._plan import Plan
+from ._results import TaskResult
+from ._states import ABORTED, SKIPPED, STATES, TaskState
+
+LATE = 1  # bit of `Columns.marks`: the value came after a timeout or a cancellation
+
+
+class Columns:
+    """The facts about each task of one run, by rank."""
+
+    def __init__(self, size: int) -> None:
+        self.started = array("d", bytes(8 * size))  # of the last attempt, by the Trio clock
+        self.finished = array("d", bytes(8 * size))
+        self.attempts = array("i", bytes(4 * size))
+        self.marks = bytearray(size)
+        self.responses: list[object] = [None] * size
+        self.failures: dict[int, Failure] = {}  # also the reasons of what was cancelled alone
+
+
+@attrs.frozen
+class ClockMap:
+    """Instants of the Trio clock to wall-clock instants and back, fixed when a run starts."""
+
+    trio_start: float
+    wall_start: datetime
+
+    def wall(self, when: float) -> datetime:
+        return self.wall_start + timedelta(seconds=when - self.trio_start)
+
+    def trio(self, when: datetime) -> float:
+        return self.trio_start + (when - self.wall_start).total_seconds()
+
+    @classmethod
+    def starting_at(cls, trio_now: float) -> ClockMap:
+        return cls(trio_now, datetime.now(UTC))
+
+
+class Ends(Protocol):
+    """What the results ask of a queue whose run is over."""
+
+    def state(self, task: int) -> int: ...
+    def parent(self, task: int) -> int: ...
+
+
+@attrs.define(eq=False, kw_only=True)
+class TaskResults(Mapping[str, TaskResult]):
+    """Task id to result, in insertion order; each result is made when asked for."""
+
+    plan: Plan
+    columns: Columns
+    ends: Ends
+    clock: ClockMap
+    ended_at: float = 0.0  # by the Trio clock, once the run is over
+    end_reason: str = ""  # why the run cancelled what had not ended by then
+    _roots: dict[int, int] = attrs.field(init=False, factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.plan.nodes[rank].task_id for rank in self.plan.in_insertion_order())
+
+    def __getitem__(self, task_id: str) -> TaskResult:
+        return self.at(self.plan.rank(task_id))
+
+    def __repr__(self) -> str:
+        return f"<results of {len(self)} tasks>"
+
+    def at(self, rank: int) -> TaskResult:
+        """The result of the task of this rank."""
+        node, columns = self.plan.nodes[rank], self.columns
+        state = STATES[self.ends.state(rank)]
+        failure = columns.failures.get(rank)
+        started, finished = columns.started[rank], columns.finished[rank]
+        ran = columns.attempts[rank] > 0
+        root = self._root(rank)
+        return TaskResult(
+            task_id=node.task_id,
+            state=state,
+            response=columns.responses[rank],
+            error="" if state is TaskState.SUCCEEDED else self._error(rank, root),
+            exception=failure.exception if failure else None,
+            traceback=failure.traceback if failure else "",
+            attempts=columns.attempts[rank],
+            late=bool(columns.marks[rank] & LATE),
+            deadline_missed=self._missed(node, state, finished if ran else self.ended_at),
+            started_at=self.clock.wall(started) if ran else None,
+            finished_at=self.clock.wall(finished) if ran else None,
+            execution_time_ms=(finished - started) * 1000 if ran else None,
+            caused_by=None if root == rank else self.plan.nodes[root].task_id,
+            idempotency_key=key_of(node),
+        )
+
+    def _missed(self, node: TaskNode, state: TaskState, ended: float) -> bool:
+        """A success at the very deadline is in time, a task that expires at it is not."""
+        if node.deadline is None:
+            return False
+        deadline = self.clock.trio(node.deadline)
+        return ended > deadline or (ended == deadline and state is not TaskState.SUCCEEDED)
+
+    def _root(self, rank: int) -> int:
+        """The task at the root of why this one did not run; itself if it ended by itself.
+
+        The roots found are kept, so that asking for all of a long chain stays linear.
+        """
+        path = []
+        while rank not in self._roots and (parent := self._blamed(rank)) >= 0:
+            path.append(rank)
+            rank = parent
+        root = self._roots.get(rank, rank)
+        for passed in path:
+            self._roots[passed] = root
+        return root
+
+    def _blamed(self, rank: int) -> int:
+        """The dependency that kept a task from running, or -1."""
+        settled_by_policy = self.ends.state(rank) in (ABORTED, SKIPPED)
+        if self.columns.attempts[rank] or not settled_by_policy:
+            return -1
+        return self.ends.parent(rank)
+
+    def _error(self, rank: int, root: int) -> str:
+        if (failure := self.columns.failures.get(rank)) is not None:
+            return failure.error
+        parent = self._blamed(rank)
+        if parent < 0:
+            return "no dependency failed" if self.ends.state(rank) == SKIPPED else self.end_reason
+        text = f"dependency {self._says(parent)}"
+        if parent != root:
+            text += f", because task {self._says(root)}"
+        cause = self.columns.failures.get(root)
+        return f"{text}: {cause.error}" if cause else text
+
+    def _says(self, rank: int) -> str:
+        state = STATES[self.ends.state(rank)]
+        verb = state.value if state is TaskState.FAILED else f"was {state.value}"
+        return f"{self.plan.nodes[rank].task_id!r} {verb}"

@@ -1,0 +1,57 @@
+"""The fields of the compiled pump. What each method promises stands in the .pyi."""
+
+from libc.stdint cimport int32_t, uint8_t
+
+from ._ready_queue cimport ReadyQueue
+
+
+cdef class Dispatch:
+    cdef object host
+    cdef ReadyQueue queue
+    cdef list functions  # by action
+    cdef const uint8_t[::1] kinds  # by action
+    cdef const uint8_t[::1] flags  # by task, like all that follows
+    cdef const int32_t[::1] action
+    cdef list args
+    cdef list responses
+    cdef double[::1] started, finished
+    cdef double[::1] timeouts  # seconds; set where a task has one
+    cdef int32_t[::1] attempts
+    cdef uint8_t[::1] marks
+    cdef object context
+    cdef object clock
+    cdef bint system_clock
+    cdef double system_offset
+    cdef double slice_end  # of the time slice in this batch; negative: not begun
+    cdef int slice_left  # under other clocks: tasks that may start in this batch
+    cdef dict locks
+    cdef public bint ended
+
+    cdef double now(self) except -1
+    cdef bint slice_spent(self, double now) noexcept
+
+
+cdef class Pump:
+    cdef Dispatch dispatch
+    cdef object trio_task
+    cdef readonly object home  # the cancel status of the worker inside its own scope
+    cdef object action  # the iterator of the action in flight; None between attempts
+    cdef object context  # its context
+    cdef readonly int32_t task
+    cdef readonly int kind
+    cdef readonly int why
+    cdef public int doom
+    cdef readonly object scope
+    cdef public object timer
+    cdef bint suspended  # the action in flight has suspended before
+    cdef bint watched
+
+    cdef object drive(self, object value, object error)
+    cdef object step(self, object value, object error, bint* returned)
+    cdef bint begin(self, double now) except -1
+    cdef bint call(self) except -1
+    cdef int on_suspended(self) except -1
+    cdef double succeed(self, object value) except -2
+    cdef double fail(self, object error) except -2
+    cdef int leave(self) except -1
+    cdef bint untidy(self) except -1

@@ -1,0 +1,345 @@
+"""The compiled pump. What each method promises stands in `_pump.pyi`.
+
+No Python code but the actions' and the host's runs between taking a task from the
+queue and telling it the end, so Ctrl-C cannot land between the two: a signal
+handler runs in Python code only, and the host's methods are protected by Trio.
+"""
+
+from cpython.contextvars cimport PyContext_Copy
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+from cpython.time cimport perf_counter
+
+from ._plan import EXPIRES as _EXPIRES
+from ._plan import INPUTS as _INPUTS
+from ._plan import TIMED as _TIMED
+
+cdef extern from "Python.h":
+    ctypedef int PySendResult
+    int PYGEN_RETURN, PYGEN_NEXT
+    PySendResult PyIter_Send(object iterator, object value, PyObject** result) except -1
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+    bint PyCoro_CheckExact(object coroutine) noexcept
+
+cdef enum Bits:
+    INPUTS_ = 1
+    TIMED_ = 2
+    EXPIRES_ = 4
+    FOREIGN_ = 8
+    INLINE_ = 16
+    PREPARED_ = 32
+    SLOW = INPUTS_ | EXPIRES_ | FOREIGN_ | PREPARED_
+    WATCHED = TIMED_ | EXPIRES_
+
+cdef enum Why:
+    IDLE_ = 0
+    SLICE_ = 1
+    RENEW_ = 2
+
+assert (_INPUTS, _TIMED, _EXPIRES) == (INPUTS_, TIMED_, EXPIRES_)
+FOREIGN, INLINE, PREPARED = FOREIGN_, INLINE_, PREPARED_
+IDLE, SLICE, RENEW = IDLE_, SLICE_, RENEW_
+
+cdef double SLICE_SECONDS = 0.001
+cdef int SLICE_TASKS = 1000
+cdef enum:
+    SUCCEEDED = 3  # `_states.SUCCEEDED`
+    LATE = 1  # `_columns.LATE`
+
+
+cdef class Dispatch:
+    def __init__(
+        self,
+        host,
+        ReadyQueue queue not None,
+        plan,
+        functions,
+        kinds,
+        flags,
+        columns,
+        context,
+        clock,
+        system_offset,
+        locks,
+    ):
+        self.host = host
+        self.queue = queue
+        self.functions = list(functions)
+        self.kinds = kinds
+        self.flags = flags
+        self.action = plan.action
+        self.args = plan.args
+        self.responses = columns.responses
+        self.started = columns.started
+        self.finished = columns.finished
+        self.attempts = columns.attempts
+        self.marks = columns.marks
+        if plan.timeouts is not None:
+            self.timeouts = plan.timeouts
+        self.context = context
+        self.clock = clock
+        self.system_clock = system_offset is not None
+        self.system_offset = system_offset or 0.0
+        self.locks = locks
+        self.batch_began()
+
+    def batch_began(self):
+        self.slice_end = -1.0
+        self.slice_left = SLICE_TASKS
+
+    cdef double now(self) except -1:
+        if self.system_clock:
+            return self.system_offset + perf_counter()
+        return self.clock()
+
+    cdef bint slice_spent(self, double now) noexcept:
+        """By time under the system clock; by count under others, so that they stay exact."""
+        if not self.system_clock:
+            self.slice_left -= 1
+            return self.slice_left < 0
+        if self.slice_end < 0:
+            self.slice_end = now + SLICE_SECONDS
+        return now >= self.slice_end
+
+
+cdef class Pump:
+    def __init__(self, Dispatch dispatch not None, trio_task):
+        self.dispatch = dispatch
+        self.trio_task = trio_task
+        self.task = -1
+
+    def enter(self, scope):
+        self.scope = scope
+        self.doom = 0
+        self.why = IDLE_
+        # Private to Trio: the only way to see a scope that was entered and not left.
+        self.home = getattr(self.trio_task, "_cancel_status", None)
+
+    def forget(self):
+        cdef int32_t task = self.task
+        self.leave()
+        return task
+
+    # -- the awaitable ---------------------------------------------------------
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.drive(None, None)
+
+    def send(self, value):
+        return self.drive(value, None)
+
+    def throw(self, error, value=None, traceback=None):
+        if not isinstance(error, BaseException):  # the old signature: type, value, traceback
+            error = value if isinstance(value, BaseException) else error()
+        return self.drive(None, error)
+
+    def close(self):
+        if self.action is not None and hasattr(self.action, "close"):
+            self.action.close()
+
+    @property
+    def cr_frame(self):  # Trio's stack dumps show the action
+        return getattr(self.action, "cr_frame", getattr(self.action, "gi_frame", None))
+
+    @property
+    def cr_await(self):
+        return getattr(self.action, "cr_await", getattr(self.action, "gi_yieldfrom", None))
+
+    # -- the loop --------------------------------------------------------------
+
+    cdef object drive(self, object value, object error):
+        """Resume the action in flight; then run others, until one suspends or it is time to stop.
+
+        Returns what an action yields to Trio. Raises StopIteration when the pump stops.
+        """
+        cdef bint returned = False
+        cdef double now = -1
+        while True:
+            if self.action is not None:
+                try:
+                    value = self.step(value, error, &returned)
+                except BaseException as raised:
+                    if not isinstance(raised, Exception):
+                        self.action = None
+                        raise  # Cancelled belongs to a scope, KeyboardInterrupt to the program
+                    now = self.fail(raised)
+                else:
+                    if not returned:
+                        if not self.suspended:
+                            self.on_suspended()
+                        return value
+                    now = self.succeed(value)
+                if self.why == RENEW_:
+                    raise StopIteration
+            elif error is not None:
+                raise error
+            value = error = None
+            if not self.begin(now):
+                raise StopIteration
+
+    cdef object step(self, object value, object error, bint* returned):
+        """One step of the action, in its context: what it yields or, if `returned`, its value."""
+        cdef PyObject* out = NULL
+        cdef PySendResult what
+        cdef object result
+        PyContext_Enter(self.context)
+        try:
+            if error is None:
+                what = PyIter_Send(self.action, value, &out)
+                result = <object>out
+                Py_DECREF(result)  # `out` was ours; `result` has its own reference
+            else:
+                what = PYGEN_NEXT
+                try:
+                    result = _throw(self.action, error)
+                except StopIteration as stop:
+                    what = PYGEN_RETURN
+                    result = stop.value
+        finally:
+            PyContext_Exit(self.context)
+        returned[0] = what == PYGEN_RETURN
+        return result
+
+    cdef bint begin(self, double now) except -1:
+        """Put the next task in flight; False, with `why`, when the pump is to stop."""
+        cdef Dispatch d = self.dispatch
+        cdef int32_t task
+        while True:
+            if now < 0:
+                now = d.now()
+            if d.slice_spent(now):
+                self.why = SLICE_
+                return False
+            task = d.queue.next()
+            if task < 0:
+                self.why = IDLE_
+                return False
+            self.kind = d.kinds[d.action[task]] | d.flags[task]
+            if self.kind & SLOW:
+                self.action = d.host.prepare(self, task)
+                if self.action is None:
+                    continue
+            self.task = task
+            self.why = IDLE_
+            self.suspended = False
+            self.context = PyContext_Copy(d.context)
+            d.started[task] = now
+            d.attempts[task] += 1
+            try:
+                if self.call():
+                    return True
+            except Exception as raised:
+                now = self.fail(raised)
+            else:
+                now = d.finished[task]
+            if self.why == RENEW_:
+                return False
+
+    cdef bint call(self) except -1:
+        """Call the action; True if that left something to be sent its steps."""
+        cdef Dispatch d = self.dispatch
+        cdef object function, result
+        if self.action is not None:  # prepared
+            self.action = _steps(self.action)
+            return True
+        function = d.functions[d.action[self.task]]
+        if not self.kind & INLINE_:
+            result = function(d.args[self.task])
+            self.action = result if PyCoro_CheckExact(result) else _steps(result)
+            return True
+        PyContext_Enter(self.context)
+        try:
+            result = function(d.args[self.task])
+        finally:
+            PyContext_Exit(self.context)
+        if PyCoro_CheckExact(result) or hasattr(type(result), "__await__"):
+            self.action = _steps(result)  # a lambda around an async function, say
+            return True
+        self.succeed(result)
+        return False
+
+    cdef int on_suspended(self) except -1:
+        self.suspended = True
+        if self.kind & WATCHED:
+            self.watched = True
+            self.dispatch.host.watch(self)
+        if self.dispatch.queue.startable():
+            self.dispatch.host.wake()
+        return 0
+
+    # -- the end of an attempt -----------------------------------------------------
+
+    cdef double succeed(self, object value) except -2:
+        """Returns the instant."""
+        cdef Dispatch d = self.dispatch
+        cdef int32_t task = self.task
+        cdef double now = d.now()
+        if self.untidy():
+            self.why = RENEW_
+            leak = d.host.leaked(self)
+            if leak is not None:
+                return self.fail(leak)
+        d.responses[task] = value
+        d.finished[task] = now
+        if self.doom or d.ended or (
+            self.kind & TIMED_ and now - d.started[task] > d.timeouts[task]
+        ):
+            d.marks[task] |= LATE
+        if self.doom:
+            self.why = RENEW_
+        self.leave()
+        d.queue.complete(task, SUCCEEDED)
+        return now
+
+    cdef double fail(self, object error) except -2:
+        """Returns the instant."""
+        cdef Dispatch d = self.dispatch
+        cdef double now = d.now()
+        d.finished[self.task] = now
+        if self.doom:
+            self.why = RENEW_
+        if self.untidy():
+            self.why = RENEW_
+            d.host.leaked(self)
+        d.host.fail(self, error)
+        self.leave()
+        return now
+
+    cdef int leave(self) except -1:
+        if self.watched or self.kind & FOREIGN_:
+            self.watched = False
+            self.dispatch.host.leave(self)
+        self.action = None
+        self.context = None
+        self.task = -1
+        return 0
+
+    cdef bint untidy(self) except -1:
+        """Has the action left the Trio task in another state than it found it?"""
+        if self.home is not None and self.trio_task._cancel_status is not self.home:
+            return True
+        return len(self.dispatch.locks) > 0 and self.trio_task in self.dispatch.locks
+
+
+cdef object _steps(object awaitable):
+    """The iterator behind whatever an action returned."""
+    if PyCoro_CheckExact(awaitable):
+        return awaitable
+    if not hasattr(type(awaitable), "__await__"):
+        raise TypeError(
+            f"the action returned a {type(awaitable).__name__}, which cannot be awaited"
+        )
+    return awaitable.__await__()
+
+
+cdef object _throw(object iterator, object error):
+    if not hasattr(iterator, "throw"):
+        raise error
+    return iterator.throw(error)

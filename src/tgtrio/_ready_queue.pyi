@@ -1,0 +1,139 @@
+"""The ready queue: who may start next? Integers only; no task object, no clock, no Trio.
+
+Task i of n is the i-th in dispatch order: the plan numbers tasks by rank, so the
+smallest ready number that nothing holds back is the one to start.
+
+A *gate* is whatever lets only so many tasks through at once: a capped action, a
+capped resource, the breaker of an action. A *lane* is the set of gates that a
+task needs; lane 0 needs none. A task claims all gates of its lane or none.
+"""
+
+from collections.abc import Sequence
+
+from typing_extensions import Buffer
+
+class ReadyQueue:
+    def __init__(
+        self,
+        dependent_offsets: Buffer,
+        dependents: Buffer,
+        indegrees: Buffer,
+        policies: Buffer,
+        limit: int,
+        lanes: Buffer | None = None,
+        lane_gates: Sequence[Sequence[int]] = ((),),
+        capacities: Sequence[int] = (),
+    ) -> None:
+        """Build the queue of one run and settle the tasks without dependencies. O(n + edges).
+
+        Args:
+            dependent_offsets: int32[n + 1]; the dependents of task i are
+                `dependents[dependent_offsets[i]:dependent_offsets[i + 1]]`.
+            dependents: int32[edges]; no task is named twice as a dependent of one task.
+            indegrees: int32[n]; how many dependencies each task has.
+            policies: uint8[n]; codes of `_states`, made effective already.
+            limit: how many tasks may run at once, at least 1.
+            lanes: int32[n], the lane of each task; None puts all in lane 0.
+            lane_gates: the gates of each lane; `lane_gates[0]` is empty.
+            capacities: how many tasks each gate lets through at once, at least 1 each.
+        """
+
+    total: int
+    """n."""
+    running: int
+    """How many tasks run now."""
+    unfinished: int
+    """How many tasks are not terminal yet."""
+    stopped: bool
+    """True after `stop`."""
+
+    def next(self) -> int:
+        """Start the first ready task that nothing holds back: it is RUNNING and owns its gates.
+
+        Returns its number, or -1: none may start now. O(log n), in words of 64.
+        """
+
+    def complete(self, task: int, state: int) -> None:
+        """End a RUNNING task in a terminal state; free its gates; tell its dependents.
+
+        Dependents become READY, ABORTED or SKIPPED by their policies, cascades
+        included. After `stop` dependents are told nothing.
+        Raises: ValueError if the task is not RUNNING or the state not terminal.
+        """
+
+    def complete_and_next(self, task: int, state: int) -> int:
+        """`complete`, then `next`, in one call."""
+
+    def end(self, task: int, state: int) -> bool:
+        """End a task that is PENDING or READY, and tell its dependents.
+
+        Returns False, and does nothing, if the task runs or has ended already.
+        """
+
+    def stop(self) -> None:
+        """From now on nothing starts, and nothing cascades. Running tasks may still complete."""
+
+    def end_rest(self, state: int) -> None:
+        """Put every PENDING or READY task into a terminal state, without cascades. Stops first."""
+
+    def give_back(self, task: int) -> None:
+        """Undo `next`: the RUNNING task is READY again in its place, its gates are free."""
+
+    def close_gate(self, gate: int) -> None:
+        """Let nobody through the gate, whatever its capacity. Tasks inside stay inside."""
+
+    def open_gate(self, gate: int) -> None:
+        """Undo `close_gate`."""
+
+    def set_capacity(self, gate: int, capacity: int) -> None:
+        """Change how many tasks the gate lets through; lowering it stops nothing that runs."""
+
+    def set_limit(self, limit: int) -> None:
+        """Change how many tasks may run at once; lowering it stops nothing that runs."""
+
+    def pause(self) -> None:
+        """Let nothing start until `resume`."""
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+
+    def startable(self) -> bool:
+        """Would `next` return a task? Starts nothing.
+
+        May say True where `next` then finds only held tasks; never False where a
+        task may start.
+        """
+
+    def state(self, task: int) -> int:
+        """The state of a task, as a code of `_states`."""
+
+    def counts(self) -> list[int]:
+        """How many tasks are in each state, in the order of `_states.STATES`."""
+
+    def waiting_for(self, task: int) -> int:
+        """How many dependencies of the task have not ended."""
+
+    def parent(self, task: int) -> int:
+        """The dependency whose end kept the task from running, or -1.
+
+        The first that failed, else the first that was skipped. Known also for a
+        task that ran in spite of it.
+        """
+
+    def lane(self, task: int) -> int:
+        """The lane of a task."""
+
+    def taken(self, gate: int) -> int:
+        """How many RUNNING tasks own the gate."""
+
+    def wanted(self, gate: int) -> bool:
+        """Is a READY task left that needs the gate? O(lanes)."""
+
+    def blocking_gates(self, task: int) -> list[int]:
+        """The gates of the task's lane that would let nobody through now."""
+
+    def validate(self) -> None:
+        """Recount everything from scratch and compare. O(n + edges).
+
+        Raises: AssertionError naming the first invariant that does not hold.
+        """

@@ -1,0 +1,160 @@
+"""The commands and their options, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter, Token
+
+from .._errors import DeadlockError, TgtrioError
+from .._version import __version__
+from ._demo import demo
+from ._errors import ActionExitedError, ExitCode
+from ._options import RunOptions, whole_number
+from ._output import forgive_encoding, say
+from ._run_command import run
+
+_HELP = """Run graphs of dependent tasks, and see what became of them.
+
+Exit codes:
+
+*   0: every task succeeded or was skipped
+*   1: at least one task failed, was aborted or cancelled
+*   2: wrong use or bad input; nothing ran
+*   3: the run was ended before it was done: it timed out
+* 130: interrupted by Ctrl-C
+"""
+
+app = App(
+    name="tgtrio",
+    help=_HELP,
+    help_format="markdown",
+    version=f"tgtrio {__version__}",
+    default_parameter=Parameter(negative=(), show_default=False),
+)
+
+
+def _whole_number(_type: object, tokens: Sequence[Token]) -> int:
+    """Cyclopts would make a 2 of 2.5."""
+    return whole_number(tokens[0].keyword or "", tokens[0].value)
+
+
+Limit = Annotated[int | None, Parameter(converter=_whole_number)]
+
+
+@app.command(name="run")
+def run_command(
+    graph_file: str,
+    /,
+    *,
+    actions: str | None = None,
+    max_parallel: Limit = None,
+    cap: list[str] | None = None,
+    resource_cap: list[str] | None = None,
+    timeout: float | None = None,
+    json: bool = False,
+    quiet: bool = False,
+) -> ExitCode:
+    """Run a graph file: JSON, YAML or TOML, told by its suffix.
+
+    Two actions are always there. `shell` runs a program: `{"argv": ["make", "docs"]}`. `python`
+    calls a function: `{"function": "package.module:function", "args": [1]}`. Others come from
+    `--actions`.
+
+    Parameters
+    ----------
+    graph_file
+        The graph file.
+    actions
+        MODULE:OBJECT, what does the work: a mapping of names to functions, an object with
+        methods, a tgtrio.Actions, or MODULE alone. The current directory is searched first.
+    max_parallel
+        How many tasks run at once, instead of the graph's own limit.
+    cap
+        ACTION=NUMBER, how many tasks of an action run at once. May be repeated.
+    resource_cap
+        RESOURCE=NUMBER, how many tasks that use a resource run at once. May be repeated.
+    timeout
+        Seconds after which the run is ended, instead of the graph's own timeout.
+    json
+        Print the result as one JSON document; everything else goes to standard error.
+    quiet
+        No progress, and of the summary only what went wrong.
+    """
+    options = RunOptions(
+        actions=actions,
+        max_parallel=max_parallel,
+        caps=cap or (),
+        resource_caps=resource_cap or (),
+        timeout=timeout,
+        json=json,
+        quiet=quiet,
+    )
+    return run(graph_file, options)
+
+
+@app.command(name="demo")
+def demo_command(
+    directory: str | None = None,
+    /,
+    *,
+    max_parallel: Limit = None,
+    json: bool = False,
+) -> ExitCode:
+    """Count the Python files of a source tree, by default Python's own standard library.
+
+    A task for each file, for each package and for the whole. Files that are broken fail, as
+    some of the standard library do on purpose, and the run goes on without them: the exit code
+    is 0 if the count was made.
+
+    Parameters
+    ----------
+    directory
+        The source tree.
+    max_parallel
+        How many tasks run at once, by default 8; of the files, as many as there are processors.
+    json
+        Print the result as one JSON document; everything else goes to standard error.
+    """
+    return demo(directory, max_parallel, json=json)
+
+
+def run_app(argv: Sequence[str]) -> int:
+    """Run the command line and return the exit code; errors of use are printed, not raised."""
+    forgive_encoding()
+    try:
+        return _run(argv)
+    except CycloptsError as exc:
+        say(f"{exc}\nTry: tgtrio {_command_of(argv)}--help")
+        return ExitCode.USAGE
+    except DeadlockError:
+        raise  # a defect of this library, and no refusal
+    except TgtrioError as exc:
+        say(str(exc))
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        say("interrupted")
+        return ExitCode.INTERRUPTED
+    except ActionExitedError as exc:
+        say(str(exc))
+        return ExitCode.FAILED
+    except SystemExit:  # what rich makes of a BrokenPipeError
+        return ExitCode.FAILED
+    except BrokenPipeError:
+        # Nobody reads the output any more. Python would complain once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+
+
+def _run(argv: Sequence[str]) -> int:
+    command, bound, _ = app.parse_args(list(argv), exit_on_error=False, print_error=False)
+    code = command(*bound.args, **bound.kwargs)
+    sys.stdout.flush()
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _command_of(argv: Sequence[str]) -> str:
+    return f"{argv[0]} " if argv and argv[0] in ("run", "demo") else ""

@@ -1,0 +1,204 @@
+"""The actions that every graph file may use: `shell` runs a program, `python` calls a function.
+
+`shell` takes `{"argv": ["git", "status"]}`, or `{"command": "git status | wc -l", "shell": true}`
+for the system's shell; and `cwd`, `env` (added to the environment), `stdin` (text), `check`
+(false: a non-zero exit is no failure). Its response is `{"returncode", "stdout", "stderr"}`, the
+output as text.
+
+`python` takes `{"function": "package.module:function"}`, and `args` (a list), `kwargs` (a dict).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import inspect
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from .._errors import InvalidTypeError, TgtrioError, nearest, shorten
+
+TAIL = 2_000  # characters of a failed program's output that its error shows
+GRACE = 5.0  # seconds between asking a program to end and killing it
+
+_SHELL_TYPES: dict[str, tuple[type, ...]] = {
+    "argv": (list,),
+    "command": (str,),
+    "shell": (bool,),
+    "cwd": (str, type(None)),
+    "env": (dict,),
+    "stdin": (str,),
+    "check": (bool,),
+}
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "function": (str,),
+    "args": (list,),
+    "kwargs": (dict,),
+}
+
+
+class CommandFailedError(TgtrioError):
+    """A program ended with a non-zero exit code, or was killed by a signal."""
+
+
+CommandFailedError.__module__ = "tgtrio"
+
+
+async def shell(args: dict[str, Any]) -> dict[str, Any]:
+    """Run a program to its end and return its exit code and what it wrote.
+
+    Cancellation: asks the program and its children to end, waits up to 5 s, and kills what is
+    left (on Windows the program alone, at once).
+
+    Raises:
+        CommandFailedError: The program failed, and `check` is not false.
+        InvalidTypeError: The arguments are not those of a `shell` task.
+        OSError: It could not be started.
+    """
+    command = _read_command(args)
+    environment = {**os.environ, **args["env"]} if args.get("env") else None
+    done = await _run(
+        command,
+        shell=bool(args.get("shell", False)),
+        cwd=args.get("cwd"),
+        env=environment,
+        stdin=args.get("stdin", "").encode(),
+    )
+    stdout, stderr = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+    if done.returncode and args.get("check", True):
+        raise CommandFailedError(_failure(done.returncode, stderr.strip() or stdout.strip()))
+    return {"returncode": done.returncode, "stdout": stdout, "stderr": stderr}
+
+
+async def python(args: dict[str, Any]) -> object:
+    """Import a function and call it: an async one here, a plain one in a worker thread.
+
+    `SystemExit` is what a command's main function ends with: code 0 or None is a success, any
+    other a failure.
+
+    Cancellation: reaches an async function. A plain one cannot be stopped; its thread is left
+    to itself and ends with the process at the latest.
+    """
+    _check_types("python", args, _PYTHON_TYPES, "function")
+    function = find_function(args["function"])
+    call = functools.partial(function, *args.get("args", ()), **args.get("kwargs", {}))
+    try:
+        if inspect.iscoroutinefunction(function):
+            return await call()
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_limiter())
+    except SystemExit as exc:
+        if not exc.code:
+            return None
+        raise CommandFailedError(f"{args['function']} exited with {shorten(exc.code)}") from exc
+
+
+BUILTIN_ACTIONS: dict[str, Callable[..., Any]] = {"shell": shell, "python": python}
+
+
+def find_function(path: str) -> Callable[..., Any]:
+    """The callable that `package.module:function` names.
+
+    Raises:
+        InvalidTypeError: It is no such path, or names no callable.
+        ImportError: The module cannot be imported.
+    """
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise InvalidTypeError(f"function is {shorten(path)}; write 'package.module:function'")
+    found: Any = importlib.import_module(module_name)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise InvalidTypeError(
+                f"function is {shorten(path)}, but there is no {shorten(part)} in "
+                f"{module_name}{nearest(part, dir(found))}"
+            )
+        found = getattr(found, part)
+    if not callable(found):
+        raise InvalidTypeError(f"function is {shorten(path)}, which cannot be called")
+    return found  # type: ignore[no-any-return]
+
+
+def _limiter() -> trio.CapacityLimiter:
+    """No limit of its own: max_parallel of the run bounds the threads."""
+    return trio.CapacityLimiter(math.inf)
+
+
+def _read_command(args: dict[str, Any]) -> list[str] | str:
+    _check_types("shell", args, _SHELL_TYPES)
+    for name, text in args.get("env", {}).items():
+        if not isinstance(text, str):
+            raise InvalidTypeError(f"shell: env[{name!r}] is {shorten(text)}; it must be a str")
+    if args.get("shell", False):
+        if not args.get("command") or "argv" in args:
+            raise InvalidTypeError("shell: with 'shell': true it takes 'command', and no 'argv'")
+        return str(args["command"])
+    argv = args.get("argv")
+    if not argv or "command" in args or not all(isinstance(word, str) for word in argv):
+        raise InvalidTypeError(
+            f"shell: argv is {shorten(argv)}; it must be a list of str, the program first "
+            "('command' needs 'shell': true)"
+        )
+    return list(argv)
+
+
+def _check_types(
+    action: str, args: dict[str, Any], types: dict[str, tuple[type, ...]], *required: str
+) -> None:
+    for name, value in args.items():
+        if name not in types:
+            raise InvalidTypeError(
+                f"{action}: unknown argument {shorten(name)}{nearest(name, types)}"
+            )
+        if not isinstance(value, types[name]):
+            raise InvalidTypeError(
+                f"{action}: {name} is {shorten(value)}; it must be a {types[name][0].__name__}"
+            )
+    for name in required:
+        if name not in args:
+            raise InvalidTypeError(f"{action}: the argument {name!r} is missing")
+
+
+async def _run(
+    command: list[str] | str, *, stdin: bytes, **options: Any
+) -> subprocess.CompletedProcess[bytes]:
+    if sys.platform != "win32":  # a group of its own can be ended with all its children
+        options |= {"start_new_session": True, "deliver_cancel": _end_group}
+    return await trio.run_process(
+        command, stdin=stdin, capture_stdout=True, capture_stderr=True, check=False, **options
+    )
+
+
+if sys.platform != "win32":
+
+    async def _end_group(process: trio.Process) -> None:
+        """Called shielded, and cancelled as soon as the program has ended."""
+        try:
+            _signal_group(process, signal.SIGTERM)
+            await trio.sleep(GRACE)
+        finally:
+            _signal_group(process, signal.SIGKILL)
+
+    def _signal_group(process: trio.Process, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
+def _failure(returncode: int, output: str) -> str:
+    if returncode < 0:
+        try:
+            how = f"killed by {signal.Signals(-returncode).name}"
+        except ValueError:
+            how = f"killed by signal {-returncode}"
+    else:
+        how = f"exit code {returncode}"
+    if len(output) > TAIL:
+        output = f"...{output[-TAIL:]}"
+    return f"{how}\n{output}" if output else how

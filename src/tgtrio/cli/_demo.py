@@ -1,0 +1,58 @@
+"""`tgtrio demo`: the census of a source tree, with its progress and its tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+
+from .._graph import TaskGraph
+from ._census import ACTIONS, TOTAL, census_graph, standard_library
+from ._census_report import print_census
+from ._errors import ExitCode, exit_code
+from ._execute import Outcome, execute
+from ._output import console, print_json, reserved_stdout
+from ._progress import choose_progress
+
+MAX_PARALLEL = 8
+
+
+def demo(directory: str | None, max_parallel: int | None, *, json: bool) -> ExitCode:
+    """Count a source tree, print what was found, and return the exit code.
+
+    It is 0 if the total was made, whatever became of single files.
+    """
+    graph = census_graph(
+        standard_library() if directory is None else directory, max_parallel or MAX_PARALLEL
+    )
+    with reserved_stdout() if json else contextlib.nullcontext():
+        outcome = _count(graph)
+    if json:
+        print_json(outcome.result)
+    else:
+        print_census(console(), outcome.result, interrupted=outcome.interrupted)
+    if outcome.result.results[TOTAL].success:
+        return ExitCode.OK
+    return exit_code(outcome.result, interrupted=outcome.interrupted)
+
+
+def _count(graph: TaskGraph) -> Outcome:
+    progress = choose_progress(graph.graph_id, console(stderr=True), quiet=False)
+    with _no_warnings():
+        return execute(graph, ACTIONS, progress, per_action_caps={"count_file": processors()})
+
+
+def processors() -> int:
+    """How many processors this process may use; threads beyond them only wait for each other."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Parsing warns of odd literals in other people's files."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

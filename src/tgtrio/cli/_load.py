@@ -1,0 +1,117 @@
+"""What the user names on the command line: the graph file and the actions."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from types import FunctionType, ModuleType
+from typing import Any
+
+from .._actions import Action, resolve_actions
+from .._errors import UnknownActionError, nearest, shorten
+from .._graph import TaskGraph
+from .._graph_file import read_graph_file
+from ._builtin_actions import BUILTIN_ACTIONS
+from ._errors import UsageError
+
+
+def load_graph(path: str, timeout: float | None) -> TaskGraph:
+    """Read a graph file; `timeout` in seconds replaces the file's own."""
+
+    def make(data: Any) -> TaskGraph:
+        if timeout is not None and isinstance(data, Mapping):
+            data = {**data, "graph_timeout_ms": timeout * 1000}
+        return TaskGraph.from_dict(data)
+
+    return read_graph_file(path, make)
+
+
+@contextlib.contextmanager
+def importable_here() -> Iterator[None]:
+    """The current directory comes first where modules are looked for."""
+    sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove("")
+
+
+def find_actions(graph: TaskGraph, path: str | None) -> dict[str, Action]:
+    """The action of every task: the user's own, and the built-in ones where there is none."""
+    own = None if path is None else load_object(path)
+    builtin = {
+        name: function for name, function in BUILTIN_ACTIONS.items() if not _provides(own, name)
+    }
+    plan = graph.freeze()
+    try:
+        found = resolve_actions(plan.actions, plan.nodes_of, own, builtin)
+    except UnknownActionError as exc:
+        if path is None:
+            exc.args = (f"{exc} (built in are {', '.join(builtin)}; --actions adds others)",)
+        raise
+    return dict(zip(plan.actions, found, strict=True))
+
+
+def _provides(own: object, name: str) -> bool:
+    if isinstance(own, Mapping):
+        return name in own
+    return callable(getattr(own, name, None))
+
+
+def load_object(path: str) -> object:
+    """The object that `module:object` names, or the module that `module` names."""
+    module_name, _, name = path.partition(":")
+    if not module_name:
+        raise UsageError(f"--actions {path}: write MODULE:OBJECT")
+    found: object = _import(path, module_name)
+    for part in filter(None, name.split(".")):
+        if not hasattr(found, part):
+            raise UsageError(
+                f"--actions {path}: there is no {shorten(part)} in "
+                f"{module_name}{nearest(part, dir(found))}"
+            )
+        found = getattr(found, part)
+    if isinstance(found, type | FunctionType):
+        kind = "class" if isinstance(found, type) else "function"
+        raise UsageError(
+            f"--actions {path}: that is a {kind}; name a mapping, a module, an object with "
+            "methods, or tgtrio.Actions"
+        )
+    return found
+
+
+def _import(path: str, module_name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except (Exception, SystemExit) as exc:  # whatever the user's module does when imported
+        if isinstance(exc, ModuleNotFoundError) and _is_part(exc.name, module_name):
+            raise UsageError(
+                f"--actions {path}: there is no module {shorten(exc.name)}, neither in the "
+                "current directory nor installed"
+            ) from exc
+        raise UsageError(f"--actions {path}: importing it raised {_where(exc)}") from exc
+
+
+def _is_part(name: str | None, module_name: str) -> bool:
+    return name is not None and f"{module_name}.".startswith(f"{name}.")
+
+
+def _where(exc: BaseException) -> str:
+    """`ValueError: text (actions.py, line 3)`"""
+    text = "".join(traceback.format_exception_only(exc)).strip().splitlines()[-1]
+    if isinstance(exc, SyntaxError):
+        return f"{text} ({os.path.basename(exc.filename or '?')}, line {exc.lineno})"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(exc.__traceback__)
+        if not frame.filename.startswith("<") and "importlib" not in frame.filename
+    ]
+    last = frames[-1]
+    if last.filename == __file__:
+        return text
+    return f"{text} ({os.path.basename(last.filename)}, line {last.lineno})"

@@ -1,0 +1,81 @@
+"""The options of `tgtrio run`, and what they mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from .._errors import nearest, shorten
+from .._graph import TaskGraph
+from ._errors import UsageError
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """What was asked for on the command line, as it was written."""
+
+    actions: str | None = None
+    max_parallel: int | None = None
+    caps: Sequence[str] = ()
+    resource_caps: Sequence[str] = ()
+    timeout: float | None = None
+    json: bool = False
+    quiet: bool = False
+
+
+def read_options(options: RunOptions) -> dict[str, Any]:
+    """What is asked for as options of a run; the names in it are not checked yet.
+
+    Raises:
+        UsageError: An option has a value that it cannot have.
+    """
+    if options.timeout is not None and not 0 < options.timeout < math.inf:
+        raise UsageError(f"--timeout: {shorten(options.timeout)} is no number of seconds above 0")
+    limits: dict[str, Any] = {
+        "per_action_caps": _read_limits("--cap", options.caps),
+        "resource_caps": _read_limits("--resource-cap", options.resource_caps),
+    }
+    if options.max_parallel is not None:
+        limits["max_parallel"] = options.max_parallel
+    return limits
+
+
+def check_limits(graph: TaskGraph, limits: dict[str, Any]) -> None:
+    """Refuse limits on what the graph does not use."""
+    nodes = graph.nodes.values()
+    actions = list(dict.fromkeys(node.action_name for node in nodes))
+    resources = list(dict.fromkeys(name for node in nodes for name in node.resource_ids))
+    _check_names("--cap", limits["per_action_caps"], actions, "action")
+    _check_names("--resource-cap", limits["resource_caps"], resources, "resource")
+
+
+def _read_limits(option: str, items: Sequence[str]) -> dict[str, int]:
+    """`["a=1", "b=2"]` as `{"a": 1, "b": 2}`."""
+    limits: dict[str, int] = {}
+    for item in items:
+        name, equals, number = item.rpartition("=")
+        if not equals or not name:
+            raise UsageError(f"{option} {item}: write NAME=NUMBER")
+        if name in limits:
+            raise UsageError(f"{option} {item}: {shorten(name)} was given a limit already")
+        limits[name] = whole_number(f"{option} {item}", number)
+    return limits
+
+
+def whole_number(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise UsageError(f"{option}: {shorten(text)} is no whole number of at least 1")
+    return int(text)
+
+
+def _check_names(option: str, limits: Mapping[str, int], known: Sequence[str], kind: str) -> None:
+    """Refuse a limit on something that no task of the graph uses: it would bound nothing."""
+    for name, limit in limits.items():
+        if name not in known:
+            raise UsageError(
+                f"{option} {name}={limit}: no task of the graph uses the {kind} "
+                f"{shorten(name)}{nearest(name, known)}"
+            )

@@ -1,0 +1,1 @@
+"""The command `tgtrio`, called in this process unless a test says otherwise."""

@@ -1,0 +1,82 @@
+"""How tests call the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+import pytest
+
+from tgtrio.cli import main
+
+
+@attrs.frozen
+class Ended:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document on standard output."""
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+
+Command: TypeAlias = Callable[..., Ended]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tgtrio(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Call the command in an empty directory, in a terminal 80 columns wide."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*argv: str) -> Ended:
+        code = main(argv)
+        out, err = capsys.readouterr()
+        return Ended(code, out, err)
+
+    return call
+
+
+Write: TypeAlias = Callable[..., str]
+
+
+@pytest.fixture
+def graph_file(here: Path) -> Write:
+    """Write a graph file and return its name."""
+
+    def write(*tasks: dict[str, Any], **fields: Any) -> str:
+        graph = {"graph_id": "g", **fields, "tasks": tasks}
+        (here / "graph.json").write_text(json.dumps(graph))
+        return "graph.json"
+
+    return write
+
+
+def call_python(
+    task_id: str, function: str, *args: Any, after: Sequence[str] = (), **fields: Any
+) -> dict[str, Any]:
+    """A task of the action `python`."""
+    return {
+        "task_id": task_id,
+        "action_name": "python",
+        "normalized_args": {"function": function, "args": list(args)},
+        "dependencies": list(after),
+        "max_retries": 0,
+        **fields,
+    }
