@@ -127,15 +127,9 @@ async def test_resources_are_claimed_all_or_none(autojump_clock: MockClock) -> N
     result = await run_graph(graph_of(*hungry), {"work": eat}, resource_caps=dict.fromkeys(forks, 1))
     assert result.ok
     assert meter.peak == dict.fromkeys(forks, 1)
-    rounds = 0
-    while hungry:  # in order, whoever finds both forks
-        rounds += 1
-        taken: set[str] = set()
-        for one in list(hungry):
-            if taken.isdisjoint(one["resource_ids"]):
-                taken.update(one["resource_ids"])
-                hungry.remove(one)
-    assert result.elapsed_ms == rounds * 1000
+    # Two eat at once. Of two that end at one instant Trio may resume either first, and with
+    # it goes the choice of who is next: there is no single makespan.
+    assert 25_000 <= result.elapsed_ms <= 30_000
 
 
 async def test_who_waits_for_two_resources_keeps_neither_from_others(

@@ -94,3 +94,9 @@ __all__ = [
     "UnknownTaskError",
     "__version__",
 ]
+
+# Users meet these names as `tgtrio.X`; tracebacks, reprs and pickles should say so.
+for _name in __all__:
+    if hasattr(globals()[_name], "__module__"):
+        globals()[_name].__module__ = __name__
+del _name

@@ -186,10 +186,6 @@ class Actions(Mapping[str, Action]):
         return function
 
 
-for _class in (Action, Actions, TaskContext):
-    _class.__module__ = "tgtrio"
-
-
 async def start(
     action: Action,
     args: dict[str, Any],

@@ -82,10 +82,6 @@ class Unavailable:
     error: str = ""
 
 
-for _class in (OutputOf, Unavailable):
-    _class.__module__ = "tgtrio"
-
-
 def check_arguments(task_id: str, value: object) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Check the `normalized_args` of a task, and copy them.
 

@@ -163,6 +163,13 @@ class Attempts:
         if self.queue.end(rank, STATE_CODE[FINAL_STATE[ending]]):
             self.results.columns.failures[rank] = failure
 
+    @enable_ki_protection
+    def cancelled(self, pump: Pump) -> None:
+        # Trio resumes Trio tasks in any order: this worker may be the first to learn that the
+        # run is cancelled from outside, and what the action makes of it must count as late.
+        if not pump.doom:
+            self.end_of_run()
+
     # -- writing down its end ------------------------------------------------------
 
     @enable_ki_protection

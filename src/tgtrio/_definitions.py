@@ -94,8 +94,6 @@ class TaskDefinition:
         return TaskNode(**fields)
 
 
-TaskDefinition.__module__ = "tgtrio"
-
 _FIELDS = tuple(field.name for field in attrs.fields(TaskDefinition))
 _OF_NODE = tuple(field for field in _FIELDS if field not in ("name", "prompt"))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -45,6 +45,18 @@ class SliceClock(trio.abc.Instrument):
 
     def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002  # Trio's signature
         self._began()
+
+
+class PastRun:
+    """What a graph keeps of a run that is over."""
+
+    active = False
+
+    def __init__(self, statistics: Mapping[str, Any]) -> None:
+        self._statistics = statistics
+
+    def statistics(self) -> dict[str, Any]:
+        return {**self._statistics, "states": dict(self._statistics["states"])}
 
 
 class Engine:
@@ -196,7 +208,7 @@ class Engine:
                 self._start_worker()
                 await self._all_ended.wait()
         except trio.Cancelled:  # from outside, it is raised when nothing is left of the run
-            self._end_of_run()
+            self.cancelled()
         except BaseException as error:
             self.interrupted(error)
 
@@ -241,6 +253,8 @@ class Engine:
             ok=self._all_well(),
         )
         self.active = False
+        if self.graph._run_state is self:  # the graph must not keep all results alive
+            self.graph._run_state = PastRun(self.result.statistics)
         self._nursery = None
         self.finished.set()
 
@@ -265,6 +279,11 @@ class Engine:
         self.queue.stop()
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
+
+    def cancelled(self) -> None:
+        """Somebody of this run got `Cancelled`."""
+        if self.queue.unfinished:
+            self._end_of_run()
 
     def _end_of_run(self) -> End:
         """Why the run is cancelled. If nobody here did it, it was somebody outside."""

@@ -123,9 +123,3 @@ class LeakedScopeError(TgtrioError, RuntimeError):
 
 class DeadlockError(TgtrioError, RuntimeError):
     """Unfinished tasks are left and nothing can ever start them: a defect of the engine."""
-
-
-# Users meet these names as `tgtrio.X`; tracebacks and reprs should say so.
-for _error in [c for c in globals().values() if isinstance(c, type) and issubclass(c, TgtrioError)]:
-    _error.__module__ = "tgtrio"
-del _error

@@ -116,9 +116,6 @@ class TaskExecutor:
         return await execution.run()
 
 
-TaskExecutor.__module__ = "tgtrio"
-
-
 def check_retry(value: object) -> RetryPolicy | None:
     """The option `retry`."""
     if value is None or isinstance(value, RetryPolicy):

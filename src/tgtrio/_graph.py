@@ -359,6 +359,3 @@ class TaskGraph:
                 f"{describe(('graph', self._graph_id))} is running and cannot be changed; add to "
                 "the run by the handle of open_run, or wait for its end"
             )
-
-
-TaskGraph.__module__ = "tgtrio"

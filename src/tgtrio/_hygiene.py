@@ -54,18 +54,24 @@ async def put_in_order(trio_task: Any, home: object) -> None:
 
     A nursery is cancelled and its children are waited for. Locks are broken, as Trio does
     when a Trio task exits that holds some.
+
+    Raises: What a child of a nursery raised, if it is no `Exception`: KeyboardInterrupt, say.
     """
+    fatal: list[BaseException] = []
     for nursery in trio_task.child_nurseries:
         nursery.cancel_scope.cancel()
     while (status := trio_task._cancel_status) is not home:
         nurseries = trio_task.child_nurseries
         if nurseries and nurseries[-1].cancel_scope is status._scope:
-            errors = await nurseries[-1]._nested_child_finished(None)
-            errors = without_cancelled(errors)
-            if errors is not None:  # the task that they belong to has ended
+            errors = without_cancelled(await nurseries[-1]._nested_child_finished(None))
+            if isinstance(errors, Exception):  # the task that they belong to has ended
                 _log.error("raised in a nursery that an action left open", exc_info=errors)
+            elif errors is not None:
+                fatal.append(errors)
         status._scope.__exit__(None, None, None)
         if trio_task._cancel_status is status:
             break  # it would not close; the worker's own scope will complain
     for lot in LOCKS.pop(trio_task, []):
         lot.break_lot(trio_task)
+    if fatal:
+        raise BaseExceptionGroup("raised in nurseries that an action left open", fatal)

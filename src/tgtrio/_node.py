@@ -161,8 +161,6 @@ class TaskNode:
         return cast(TaskNode, node)
 
 
-TaskNode.__module__ = "tgtrio"
-
 # The same slots, not frozen. A frozen class of attrs writes each field by a call, which for a
 # million tasks of fifteen fields is more than all checks together; so a node is one of these
 # until its fields are written.

@@ -54,4 +54,5 @@ cdef class Pump:
     cdef double succeed(self, object value) except -2
     cdef double fail(self, object error) except -2
     cdef int leave(self) except -1
+    cdef bint cancelled(self) except -1
     cdef bint untidy(self) except -1

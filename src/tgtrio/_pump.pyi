@@ -43,6 +43,9 @@ class Host(Protocol):
     def leave(self, pump: Pump) -> None:
         """An attempt that was watched, or that holds foreign tokens, is over."""
 
+    def cancelled(self, pump: Pump) -> None:
+        """The action in flight has ended while its worker was cancelled, alone or with the run."""
+
     def fail(self, pump: Pump, error: Exception) -> None:
         """The attempt raised: record it and tell the queue."""
 

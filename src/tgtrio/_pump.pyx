@@ -281,6 +281,8 @@ cdef class Pump:
         cdef Dispatch d = self.dispatch
         cdef int32_t task = self.task
         cdef double now = d.now()
+        if self.cancelled():
+            d.host.cancelled(self)
         if self.untidy():
             self.why = RENEW_
             leak = d.host.leaked(self)
@@ -303,6 +305,8 @@ cdef class Pump:
         cdef Dispatch d = self.dispatch
         cdef double now = d.now()
         d.finished[self.task] = now
+        if self.cancelled():
+            d.host.cancelled(self)
         if self.doom:
             self.why = RENEW_
         if self.untidy():
@@ -320,6 +324,10 @@ cdef class Pump:
         self.context = None
         self.task = -1
         return 0
+
+    cdef bint cancelled(self) except -1:
+        """Is the worker cancelled, from wherever?"""
+        return self.suspended and self.home is not None and self.home.effectively_cancelled
 
     cdef bint untidy(self) except -1:
         """Has the action left the Trio task in another state than it found it?"""

@@ -223,6 +223,8 @@ class Pump:
     def _succeed(self, value: Any) -> None:
         d, task = self._dispatch, self.task
         now = d.now()
+        if self._cancelled():
+            d.host.cancelled(self)
         if self._untidy():
             self.why = RENEW
             leak = d.host.leaked(self)
@@ -244,6 +246,8 @@ class Pump:
     def _fail(self, error: Exception) -> None:
         d = self._dispatch
         d.columns.finished[self.task] = d.now()
+        if self._cancelled():
+            d.host.cancelled(self)
         if self.doom:
             self.why = RENEW
         if self._untidy():
@@ -258,6 +262,11 @@ class Pump:
             self._dispatch.host.leave(self)
         self._action = self._context = None
         self.task = -1
+
+    def _cancelled(self) -> bool:
+        """Is the worker cancelled, from wherever?"""
+        home: Any = self.home
+        return self._suspended and home is not None and bool(home.effectively_cancelled)
 
     def _untidy(self) -> bool:
         if self.home is not None and self._trio_task._cancel_status is not self.home:

@@ -129,7 +129,3 @@ def _name_task(exception: BaseException, task_id: str) -> None:
     note = f"task {task_id!r}"
     if note not in getattr(exception, "__notes__", ()):
         exception.add_note(note)
-
-
-for _record in (TaskResult, GraphResult):
-    _record.__module__ = "tgtrio"

@@ -176,9 +176,6 @@ class RetryPolicy:
             return False
 
 
-for _class in (NonRetryable, RetryLater, RetryPolicy):
-    _class.__module__ = "tgtrio"
-
 DEFAULT_RETRY = RetryPolicy()
 
 

@@ -13,6 +13,7 @@ from ._ends import Cause
 from ._engine import Engine, raise_together
 from ._errors import InvalidTypeError, UnknownTaskError, nearest, shorten
 from ._graph import TaskGraph
+from ._hygiene import without_cancelled
 from ._limits import Limit, check_limit, check_limits, lay_gates, warn_of_typos
 from ._results import GraphResult
 
@@ -185,9 +186,10 @@ async def open_run(
             nursery.start_soon(_execute, engine, nursery.cancel_scope, errors)
             try:
                 yield Run(engine)
-            except trio.Cancelled:
-                raise
-            except BaseException as error:
+            except BaseException as raised:
+                error = without_cancelled(raised)
+                if error is None:
+                    raise
                 errors.append(error)
                 engine.cut_short(
                     Cause.CANCELLED, f"the block of open_run raised {type(error).__name__}"

@@ -144,9 +144,6 @@ class TaskScheduler:
         self._definitions.delete(task_id)
 
 
-TaskScheduler.__module__ = "tgtrio"
-
-
 def create_task_scheduler(
     persona_space_path: str | os.PathLike[str] = "persona_space",
     task_executor: TaskExecutor | None = None,
@@ -175,6 +172,3 @@ def create_task_scheduler(
     retry = check_retry(retry)
     executor = TaskExecutor(retry=retry) if task_executor is None else task_executor
     return TaskScheduler(DefinitionStore(persona_space_path), executor, actions)
-
-
-create_task_scheduler.__module__ = "tgtrio"

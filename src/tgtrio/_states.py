@@ -44,9 +44,6 @@ class DependencyPolicy(enum.Enum):
     ON_FAILURE = "on_failure"
 
 
-for _enum in (TaskState, DependencyPolicy):
-    _enum.__module__ = "tgtrio"
-
 STATES = tuple(TaskState)
 PENDING, READY, RUNNING, SUCCEEDED, FAILED, ABORTED, SKIPPED, CANCELLED = range(len(STATES))
 FIRST_TERMINAL = SUCCEEDED

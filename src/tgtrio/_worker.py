@@ -34,6 +34,9 @@ class Run(Protocol):
             cancelled: True if the worker as a whole is cancelled.
         """
 
+    def cancelled(self) -> None:
+        """The worker is cancelled, and with it the run if that has not ended."""
+
     def interrupted(self, error: BaseException) -> None:
         """Something that no action may swallow: end the run, and raise it from there."""
 
@@ -52,6 +55,8 @@ async def work(run: Run, pump: Pump, trio_task: trio.lowlevel.Task) -> None:
         except BaseException as raised:  # Cancelled, of the run or a stray one, among them
             error = raised
         cancelled = trio.current_effective_deadline() == -math.inf
+        if cancelled:
+            run.cancelled()
         _account(run, pump, error, cancelled)
 
 

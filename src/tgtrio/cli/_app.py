@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts import App, CycloptsError, Parameter
 
 from .._errors import DeadlockError, TgtrioError
 from .._version import __version__
 from ._demo import demo
 from ._errors import ActionExitedError, ExitCode
-from ._options import RunOptions, whole_number
+from ._options import Limit, RunOptions
 from ._output import forgive_encoding, say
 from ._run_command import run
 
@@ -28,6 +27,8 @@ Exit codes:
 * 130: interrupted by Ctrl-C
 """
 
+_DEFAULTS = RunOptions()
+
 app = App(
     name="tgtrio",
     help=_HELP,
@@ -37,27 +38,8 @@ app = App(
 )
 
 
-def _whole_number(_type: object, tokens: Sequence[Token]) -> int:
-    """Cyclopts would make a 2 of 2.5."""
-    return whole_number(tokens[0].keyword or "", tokens[0].value)
-
-
-Limit = Annotated[int | None, Parameter(converter=_whole_number)]
-
-
 @app.command(name="run")
-def run_command(
-    graph_file: str,
-    /,
-    *,
-    actions: str | None = None,
-    max_parallel: Limit = None,
-    cap: list[str] | None = None,
-    resource_cap: list[str] | None = None,
-    timeout: float | None = None,
-    json: bool = False,
-    quiet: bool = False,
-) -> ExitCode:
+def run_command(graph_file: str, /, *, options: RunOptions = _DEFAULTS) -> ExitCode:
     """Run a graph file: JSON, YAML or TOML, told by its suffix.
 
     Two actions are always there. `shell` runs a program: `{"argv": ["make", "docs"]}`. `python`
@@ -68,31 +50,7 @@ def run_command(
     ----------
     graph_file
         The graph file.
-    actions
-        MODULE:OBJECT, what does the work: a mapping of names to functions, an object with
-        methods, a tgtrio.Actions, or MODULE alone. The current directory is searched first.
-    max_parallel
-        How many tasks run at once, instead of the graph's own limit.
-    cap
-        ACTION=NUMBER, how many tasks of an action run at once. May be repeated.
-    resource_cap
-        RESOURCE=NUMBER, how many tasks that use a resource run at once. May be repeated.
-    timeout
-        Seconds after which the run is ended, instead of the graph's own timeout.
-    json
-        Print the result as one JSON document; everything else goes to standard error.
-    quiet
-        No progress, and of the summary only what went wrong.
     """
-    options = RunOptions(
-        actions=actions,
-        max_parallel=max_parallel,
-        caps=cap or (),
-        resource_caps=resource_cap or (),
-        timeout=timeout,
-        json=json,
-        quiet=quiet,
-    )
     return run(graph_file, options)
 
 

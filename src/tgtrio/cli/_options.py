@@ -4,23 +4,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
+from cyclopts import Parameter, Token
 
 from .._errors import nearest, shorten
 from .._graph import TaskGraph
 from ._errors import UsageError
 
 
+def _read_limit(_type: object, tokens: Sequence[Token]) -> int:
+    """Cyclopts would make a 2 of 2.5."""
+    return _whole_number(tokens[0].keyword or "", tokens[0].value)
+
+
+Limit = Annotated[int | None, Parameter(converter=_read_limit)]
+
+
+@Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """What was asked for on the command line, as it was written."""
+    """The options as they are written on the command line.
+
+    Parameters
+    ----------
+    actions
+        MODULE:OBJECT, what does the work: a mapping of names to functions, an object with
+        methods, a tgtrio.Actions, or MODULE alone. The current directory is searched first.
+    max_parallel
+        How many tasks run at once, instead of the graph's own limit.
+    cap
+        ACTION=NUMBER, how many tasks of an action run at once. May be repeated.
+    resource_cap
+        RESOURCE=NUMBER, how many tasks that use a resource run at once. May be repeated.
+    timeout
+        Seconds after which the run is ended, instead of the graph's own timeout.
+    json
+        Print the result as one JSON document; everything else goes to standard error.
+    quiet
+        No progress, and of the summary only what went wrong.
+    """
 
     actions: str | None = None
-    max_parallel: int | None = None
-    caps: Sequence[str] = ()
-    resource_caps: Sequence[str] = ()
+    max_parallel: Limit = None
+    cap: list[str] = attrs.field(factory=list)
+    resource_cap: list[str] = attrs.field(factory=list)
     timeout: float | None = None
     json: bool = False
     quiet: bool = False
@@ -35,8 +64,8 @@ def read_options(options: RunOptions) -> dict[str, Any]:
     if options.timeout is not None and not 0 < options.timeout < math.inf:
         raise UsageError(f"--timeout: {shorten(options.timeout)} is no number of seconds above 0")
     limits: dict[str, Any] = {
-        "per_action_caps": _read_limits("--cap", options.caps),
-        "resource_caps": _read_limits("--resource-cap", options.resource_caps),
+        "per_action_caps": _read_limits("--cap", options.cap),
+        "resource_caps": _read_limits("--resource-cap", options.resource_cap),
     }
     if options.max_parallel is not None:
         limits["max_parallel"] = options.max_parallel
@@ -61,12 +90,12 @@ def _read_limits(option: str, items: Sequence[str]) -> dict[str, int]:
             raise UsageError(f"{option} {item}: write NAME=NUMBER")
         if name in limits:
             raise UsageError(f"{option} {item}: {shorten(name)} was given a limit already")
-        limits[name] = whole_number(f"{option} {item}", number)
+        limits[name] = _whole_number(f"{option} {item}", number)
     return limits
 
 
-def whole_number(option: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+def _whole_number(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < 1:
         raise UsageError(f"{option}: {shorten(text)} is no whole number of at least 1")
     return int(text)
 
