@@ -102,7 +102,7 @@ class LoopCounter(trio.abc.Instrument):
     def __init__(self) -> None:
         self.turns = 0
 
-    def before_io_wait(self, timeout: float) -> None:
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002
         self.turns += 1
 
 
@@ -116,7 +116,9 @@ def counting_turns() -> Iterator[LoopCounter]:
         trio.lowlevel.remove_instrument(counter)
 
 
-def run_script(source: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_script(
+    source: str, *, timeout: float = 60, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script in a fresh interpreter that finds this very package."""
     package = str(Path(tgtrio.__file__).parents[1])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
@@ -125,6 +127,6 @@ def run_script(source: str, **environment: str) -> subprocess.CompletedProcess[s
         env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )

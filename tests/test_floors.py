@@ -47,9 +47,7 @@ def imported_rooms(path: Path) -> Iterator[str]:
             node = ast.parse(line).body[0]
         except SyntaxError:
             continue  # prose in a docstring
-        if isinstance(node, ast.Import) and node.names[0].name.split(".")[0] == "trio":
-            yield "trio"
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "trio":
+        if (isinstance(node, ast.Import) and node.names[0].name.split(".")[0] == "trio") or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "trio"):
             yield "trio"
         elif isinstance(node, ast.ImportFrom) and node.level == 1 + inside:
             yield from [node.module.split(".")[0]] if node.module else [a.name for a in node.names]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from tgtrio import (
     run_graph,
 )
 
-from .runs import graph_of, nap, raises, returns, sleeps, states, task
+from .runs import graph_of, nap, returns, states, task
 
 
 def three_stages() -> TaskGraph:
@@ -377,37 +376,3 @@ async def test_a_refusal_leaves_open_run_bare_before_the_block(autojump_clock: M
         async with open_run(graph_of("a"), {"work": nap}, max_parallel=0):
             entered = True
     assert not entered
-
-
-# nothing is left
-
-
-@pytest.mark.parametrize("how", ["handle", "outside", "each", "timeout"])
-async def test_a_thousand_sleepers_leave_nothing_behind(
-    how: str, autojump_clock: MockClock
-) -> None:
-    before = trio.lowlevel.current_statistics().tasks_living, threading.active_count()
-    names = [str(n) for n in range(1000)]
-    graph = graph_of(
-        *names, max_parallel=1000, graph_timeout_ms=5000 if how == "timeout" else None
-    )
-    with trio.move_on_after(5 if how == "outside" else 100):
-        async with open_run(graph, {"work": sleeps(1000)}) as run:
-            await trio.sleep(1)
-            assert run.statistics()["running_tasks"] == 1000
-            if how == "handle":
-                run.cancel()
-            for name in names if how == "each" else ():
-                run.cancel(name)
-    after = trio.lowlevel.current_statistics().tasks_living, threading.active_count()
-    assert after == before
-    assert graph.get_stats()["states"]["cancelled"] == 1000
-    assert graph.get_stats()["running_tasks"] == 0
-    assert (await run_graph(graph, {"work": returns()})).ok
-
-
-async def test_failing_runs_leave_no_trio_task_behind(autojump_clock: MockClock) -> None:
-    before = trio.lowlevel.current_statistics().tasks_living
-    graph = graph_of(*map(str, range(100)), task("end", "0"))
-    await run_graph(graph, {"work": raises()})
-    assert trio.lowlevel.current_statistics().tasks_living == before

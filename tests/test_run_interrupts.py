@@ -137,7 +137,7 @@ async def test_raised_while_being_cancelled_it_is_not_lost(
             raise KeyboardInterrupt
 
     graph = graph_of("a", graph_timeout_ms=1000 if way == "timeout" else None)
-    with pytest.raises(BaseException) as caught:  # noqa: PT011, B017
+    with pytest.raises(BaseException) as caught:
         async with open_run(graph, {"work": work}) as run:
             await trio.sleep(0.5)
             if way == "task":

@@ -1,4 +1,4 @@
-"""Actions that end and leave a scope, a nursery or a lock entered, on a Trio task that others use."""
+"""Actions that leave a scope, a nursery or a lock entered, on a Trio task that others use."""
 
 from __future__ import annotations
 
@@ -164,9 +164,9 @@ async def test_left_behind_by_an_action_that_was_cancelled(
     timeout = 1000 if how in ("timeout", "swallow") else None
     graph = graph_with({"task_timeout_ms": timeout})
     actions = {"bad": bad if how == "swallow" else entered, "work": nap}
-    with trio.move_on_after(1 if how == "outside" else 100):
+    with trio.move_on_after(0.5 if how == "outside" else 100):
         async with open_run(graph, actions) as run:
-            await trio.sleep(1)
+            await trio.sleep(0.5)
             if how in ("cancel", "run"):
                 run.cancel("bad" if how == "cancel" else None)
     result = await run.wait()

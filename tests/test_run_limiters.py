@@ -48,8 +48,10 @@ async def test_two_runs_share_one_limiter(way: int, autojump_clock: MockClock) -
     async with trio.open_nursery() as nursery:
         for _ in range(2):
             graph = graph_of(*tasks(6, resource_ids=["r"]))
+
             async def one_run(graph: Any = graph) -> None:
                 assert (await run_graph(graph, {"work": meter.naps()}, **options)).ok
+
             nursery.start_soon(one_run)
     assert meter.peak["all"] == 3
     assert trio.current_time() - began == 4
@@ -91,9 +93,7 @@ async def test_one_waiter_for_each_limiter_and_none_once_nobody_waits(
     autojump_clock: MockClock,
 ) -> None:
     one, two = trio.CapacityLimiter(1), trio.CapacityLimiter(2)
-    graph = graph_of(
-        *tasks(5, "a", action_name="a"), *tasks(5, "b", action_name="b"), task("long")
-    )
+    graph = graph_of(*tasks(5, "a", action_name="a"), *tasks(5, "b", action_name="b"), task("long"))
     actions = {"a": nap, "b": nap, "work": sleeps(20)}
     async with open_run(graph, actions, per_action_caps={"a": one, "b": two}) as run:
         await trio.sleep(0.5)
@@ -236,9 +236,7 @@ ENDINGS: dict[str, AsyncAction] = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("way", WAYS)
-async def test_all_tokens_come_back_after(
-    ending: str, way: int, autojump_clock: MockClock
-) -> None:
+async def test_all_tokens_come_back_after(ending: str, way: int, autojump_clock: MockClock) -> None:
     limiter = trio.CapacityLimiter(2)
     timeout = 500 if ending == "a timeout" else None
     graph = graph_of(*tasks(5, resource_ids=["r"], task_timeout_ms=timeout))

@@ -124,7 +124,9 @@ async def test_resources_are_claimed_all_or_none(autojump_clock: MockClock) -> N
         return task(f"p{n}", resource_ids=pair, normalized_args={"forks": pair})
 
     hungry = [philosopher(n) for n in range(50)]
-    result = await run_graph(graph_of(*hungry), {"work": eat}, resource_caps=dict.fromkeys(forks, 1))
+    result = await run_graph(
+        graph_of(*hungry), {"work": eat}, resource_caps=dict.fromkeys(forks, 1)
+    )
     assert result.ok
     assert meter.peak == dict.fromkeys(forks, 1)
     # Two eat at once. Of two that end at one instant Trio may resume either first, and with

@@ -105,7 +105,9 @@ def test_the_order_is_total_and_stable(priorities: list[float]) -> None:
 # deadlines order, they do not kill
 
 
-async def test_a_late_task_runs_and_says_so(autojump_clock: MockClock, wall_start: datetime) -> None:
+async def test_a_late_task_runs_and_says_so(
+    autojump_clock: MockClock, wall_start: datetime
+) -> None:
     graph = graph_of(
         task("late", deadline=wall_start + timedelta(seconds=1)),
         task("exact", deadline=wall_start + timedelta(seconds=2)),
@@ -196,9 +198,7 @@ async def test_it_expires_while_a_limiter_of_the_caller_holds_it(
 ) -> None:
     limiter = trio.CapacityLimiter(1)
     limiter.acquire_on_behalf_of_nowait("somebody else")
-    result = await run_graph(
-        graph_of(expiring(wall_start, 3)), {"work": nap}, max_parallel=limiter
-    )
+    result = await run_graph(graph_of(expiring(wall_start, 3)), {"work": nap}, max_parallel=limiter)
     assert_expired(result, "x", attempts=0)
     assert result.elapsed_ms == 3000
     assert limiter.statistics().tasks_waiting == 0

@@ -55,6 +55,7 @@ class Attempts:
         end_of_run: The end of the run once it is cut short. Asked by whoever finds itself
             cancelled, so it also notices a cancellation from outside.
         wake: Wakes another worker.
+        outside: What the caller of the run is handling, if the run is part of an `except`.
     """
 
     graph_id: str
@@ -68,6 +69,7 @@ class Attempts:
     end_of_run: Callable[[], End]
     is_over: Callable[[], bool]
     wake: Callable[[], None]
+    outside: BaseException | None
     _dooms: dict[int, Doom] = attrs.field(init=False, factory=dict)
     _watched: dict[int, Pump] = attrs.field(init=False, factory=dict)
 
@@ -149,7 +151,7 @@ class Attempts:
         if (pump := self._watched.get(rank)) is not None:
             self.doom(pump, Doom(Ending.EXPIRED, error, str(error)))
         else:
-            self.end_unstarted(rank, Ending.EXPIRED, describe_failure(error))
+            self.end_unstarted(rank, Ending.EXPIRED, self._describe(error))
 
     def doom(self, pump: Pump, doom: Doom) -> None:
         """Cancel the task in flight; the first cause holds, the end of the run among them."""
@@ -177,7 +179,7 @@ class Attempts:
         if pump.doom or self.is_over():
             self._end_cancelled(pump.task, error)
         else:
-            self._end(pump.task, Ending.ERROR, describe_failure(error))
+            self._end(pump.task, Ending.ERROR, self._describe(error))
 
     @enable_ki_protection
     def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
@@ -190,7 +192,7 @@ class Attempts:
                 f"{self._task(pump.task)} raised trio.Cancelled although nothing had cancelled it; "
                 "a Cancelled must not be kept and raised elsewhere"
             )
-        self._end(pump.forget(), Ending.ERROR, describe_failure(error))
+        self._end(pump.forget(), Ending.ERROR, self._describe(error))
 
     def _end_cancelled(self, rank: int, raised: Exception | None) -> None:
         """The state follows the cause; what the action raised meanwhile is kept."""
@@ -199,12 +201,15 @@ class Attempts:
             end = self.end_of_run()
             doom = Doom(Ending.CANCELLED, None, end.reason)
         if raised is not None:
-            failure = describe_failure(raised, reason=doom.reason)
+            failure = self._describe(raised, doom.reason)
         elif doom.error is not None:
-            failure = describe_failure(doom.error)
+            failure = self._describe(doom.error)
         else:
             failure = Failure(doom.reason)
         self._end(rank, doom.ending, failure)
+
+    def _describe(self, error: Exception, reason: str = "") -> Failure:
+        return describe_failure(error, reason=reason, outside=self.outside)
 
     def _end(self, rank: int, ending: Ending, failure: Failure) -> None:
         self.results.columns.failures[rank] = failure

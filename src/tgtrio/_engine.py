@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -140,6 +141,7 @@ class Engine:
             end_of_run=self._end_of_run,
             is_over=lambda: self.end is not None,
             wake=self.wake,
+            outside=sys.exception(),
         )
         self._dispatch = self._make_dispatch()
 

@@ -5,6 +5,7 @@ Both have attributes and behave as read-only mappings.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -128,4 +129,5 @@ class GraphResult(Record):
 def _name_task(exception: BaseException, task_id: str) -> None:
     note = f"task {task_id!r}"
     if note not in getattr(exception, "__notes__", ()):
-        exception.add_note(note)
+        with contextlib.suppress(Exception):  # a frozen exception takes no notes
+            exception.add_note(note)

@@ -1,0 +1,42 @@
+"""When a run is over, however it ended, nothing of it is left."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tgtrio import open_run, run_graph
+
+from .runs import graph_of, raises, returns, sleeps, task
+
+
+@pytest.mark.parametrize("how", ["handle", "outside", "each", "timeout"])
+async def test_a_thousand_sleepers_leave_nothing_behind(
+    how: str, autojump_clock: MockClock
+) -> None:
+    before = trio.lowlevel.current_statistics().tasks_living, threading.active_count()
+    names = [str(n) for n in range(1000)]
+    graph = graph_of(*names, max_parallel=1000, graph_timeout_ms=5000 if how == "timeout" else None)
+    with trio.move_on_after(5 if how == "outside" else 100):
+        async with open_run(graph, {"work": sleeps(1000)}) as run:
+            await trio.sleep(1)
+            assert run.statistics()["running_tasks"] == 1000
+            if how == "handle":
+                run.cancel()
+            for name in names if how == "each" else ():
+                run.cancel(name)
+    after = trio.lowlevel.current_statistics().tasks_living, threading.active_count()
+    assert after == before
+    assert graph.get_stats()["states"]["cancelled"] == 1000
+    assert graph.get_stats()["running_tasks"] == 0
+    assert (await run_graph(graph, {"work": returns()})).ok
+
+
+async def test_failing_runs_leave_no_trio_task_behind(autojump_clock: MockClock) -> None:
+    before = trio.lowlevel.current_statistics().tasks_living
+    graph = graph_of(*map(str, range(100)), task("end", "0"))
+    await run_graph(graph, {"work": raises()})
+    assert trio.lowlevel.current_statistics().tasks_living == before
