@@ -59,7 +59,7 @@ def extensions() -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    flags = ["-O0", "-g"] if DEBUG or COVERAGE else ["-O3"]
+    flags = ["-O0", "-g"] if DEBUG or COVERAGE else ["-O3", "-g0"]
     sanitize = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g"] * SANITIZE
     macros = [("CYTHON_TRACE_NOGIL", "1")] * COVERAGE
     return cythonize(

@@ -102,7 +102,7 @@ class LoopCounter(trio.abc.Instrument):
     def __init__(self) -> None:
         self.turns = 0
 
-    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002
+    def before_io_wait(self, timeout: float) -> None:
         self.turns += 1
 
 

@@ -14,8 +14,8 @@ SOURCE = Path(tgtrio.__file__).parent
 
 FLOORS = {
     0: "_errors _states _version _ready_queue _ready_queue_py _rank_set",
-    1: "_records _checks _arguments _identity _node _node_view _order_list _batch _problems _topology _graph _graph_dict"
-    " _graph_file _plan _results",
+    1: "_records _checks _arguments _identity _node _node_view _order_list _batch _problems"
+    " _topology _graph _graph_dict _graph_file _plan _results",
     2: "_retry _outcome",
     3: "_columns",
     4: "_backend _pump _pump_py _signatures _actions _limits _borrowing _timekeeper"
@@ -47,7 +47,10 @@ def imported_rooms(path: Path) -> Iterator[str]:
             node = ast.parse(line).body[0]
         except SyntaxError:
             continue  # prose in a docstring
-        if (isinstance(node, ast.Import) and node.names[0].name.split(".")[0] == "trio") or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "trio"):
+        whence = node.names[0].name if isinstance(node, ast.Import) else ""
+        if isinstance(node, ast.ImportFrom):
+            whence = node.module or ""
+        if whence.split(".")[0] == "trio":
             yield "trio"
         elif isinstance(node, ast.ImportFrom) and node.level == 1 + inside:
             yield from [node.module.split(".")[0]] if node.module else [a.name for a in node.names]

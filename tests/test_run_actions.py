@@ -136,7 +136,7 @@ class Service:
     def __init__(self) -> None:
         self.calls = 0
 
-    async def method(self, args: dict[str, Any]) -> int:  # noqa: ARG002
+    async def method(self, args: dict[str, Any]) -> int:
         self.calls += 1
         return self.calls
 
@@ -149,7 +149,7 @@ class Awaitable:
         self.value = value
 
     def __await__(self) -> Generator[Any, Any, object]:
-        yield from trio.sleep(1).__await__()  # noqa: ASYNC105
+        yield from trio.sleep(1).__await__()
         return self.value
 
 
@@ -168,7 +168,7 @@ class Steps:
     def __next__(self) -> Any:
         return self.send(None)
 
-    def send(self, value: object) -> Any:  # noqa: ARG002
+    def send(self, value: object) -> Any:
         self.left -= 1
         if self.left < 0:
             raise StopIteration("done")

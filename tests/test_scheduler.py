@@ -142,7 +142,7 @@ async def test_what_is_no_graph_is_refused(scheduler: TaskScheduler, graph: Any)
 
 async def test_an_unknown_option_is_refused(scheduler: TaskScheduler) -> None:
     with pytest.raises(TypeError, match="per_action_cap"):
-        await scheduler.execute_graph(TaskGraph("g"), per_action_cap={})
+        await scheduler.execute_graph(TaskGraph("g"), per_action_cap={})  # type: ignore[call-arg]
 
 
 # Stored tasks

@@ -16,6 +16,7 @@ from ._actions import Action, Actions, TaskContext
 from ._arguments import OutputOf, Unavailable, output_of
 from ._definitions import TaskDefinition
 from ._errors import (
+    CommandFailedError,
     CycleError,
     DeadlineExpiredError,
     DeadlockError,
@@ -75,6 +76,7 @@ __all__ = [
     "TaskState",
     # errors
     "TgtrioError",
+    "CommandFailedError",
     "CycleError",
     "DeadlineExpiredError",
     "DeadlockError",

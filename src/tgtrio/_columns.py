@@ -55,10 +55,24 @@ class ClockMap:
 
 
 class Ends(Protocol):
-    """What the results ask of a queue whose run is over."""
+    """What the results ask of the queue, and of what is left of it once the run is over."""
 
     def state(self, task: int) -> int: ...
     def parent(self, task: int) -> int: ...
+
+
+@attrs.frozen
+class PastEnds:
+    """The ends of a run that is over; the queue itself can go, and this can be pickled."""
+
+    states: bytes
+    parents: dict[int, int]
+
+    def state(self, task: int) -> int:
+        return self.states[task]
+
+    def parent(self, task: int) -> int:
+        return self.parents.get(task, -1)
 
 
 @attrs.define(eq=False, kw_only=True)

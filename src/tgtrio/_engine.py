@@ -22,7 +22,7 @@ from ._actions import Action
 from ._attempts import STATE_CODE, Attempts, Doom
 from ._backend import FOREIGN, INLINE, PREPARED, Dispatch, Pump, ReadyQueue
 from ._borrowing import Borrowing
-from ._columns import ClockMap, Columns, TaskResults
+from ._columns import ClockMap, Columns, PastEnds, TaskResults
 from ._ends import Cause, End
 from ._errors import DeadlockError, GraphRunningError, shorten
 from ._hygiene import LOCKS
@@ -243,6 +243,7 @@ class Engine:
             self.queue.end_rest(STATE_CODE[self.end.fate.not_started])
         ended = trio.current_time()
         self.results.ended_at = ended
+        self.results.ends = PastEnds(self.queue.states(), self.queue.parents())
         self.result = GraphResult(
             graph_id=self.graph.graph_id,
             run_id=self.run_id,

@@ -117,6 +117,10 @@ class DeadlineExpiredError(TaskTimeoutError):
     """A task with `expire_at_deadline` was not done by its deadline."""
 
 
+class CommandFailedError(TgtrioError):
+    """A program that the built-in action `shell` ran ended with a non-zero exit code or a signal."""
+
+
 class LeakedScopeError(TgtrioError, RuntimeError):
     """An action ended while a cancel scope, nursery or lock that it had entered was still held."""
 

@@ -123,6 +123,21 @@ class TaskGraph:
         """Task id to `TaskNode`, in the order of insertion: a live, read-only view."""
         return self._view
 
+    def __copy__(self) -> Self:
+        """Another graph with the same tasks, which goes its own way from here."""
+        twin = type(self)(
+            self.graph_id,
+            max_parallel=self.max_parallel,
+            max_retry_tokens=self.max_retry_tokens,
+            graph_timeout_ms=self.graph_timeout_ms,
+            expire_at_deadline=self.expire_at_deadline,
+        )
+        twin.add_tasks(self.nodes.values())
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()  # nodes never change, so graphs may share them
+
     def __len__(self) -> int:
         return len(self._nodes)
 
@@ -356,6 +371,6 @@ class TaskGraph:
     def _refuse_if_running(self) -> None:
         if self._run_state is not None and self._run_state.active:
             raise GraphRunningError(
-                f"{describe(('graph', self._graph_id))} is running and cannot be changed; add to "
-                "the run by the handle of open_run, or wait for its end"
+                f"{describe(('graph', self._graph_id))} is running and cannot be changed; "
+                "wait for its end"
             )

@@ -52,7 +52,7 @@ cdef class ReadyQueue:
     cdef Node* nodes
     cdef const int32_t[::1] offsets  # CSR of the dependents
     cdef const int32_t[::1] dependents
-    cdef int32_t* parents  # made at the first failure or skip
+    cdef int32_t* parent_of  # made at the first failure or skip
     cdef int32_t* told  # tasks that ended without running, whose dependents are to be told: FIFO
     cdef Py_ssize_t told_room
 

@@ -110,6 +110,12 @@ class ReadyQueue:
     def counts(self) -> list[int]:
         """How many tasks are in each state, in the order of `_states.STATES`."""
 
+    def states(self) -> bytes:
+        """The state of every task, a byte each."""
+
+    def parents(self) -> dict[int, int]:
+        """`parent` of every task that has one."""
+
     def waiting_for(self, task: int) -> int:
         """How many dependencies of the task have not ended."""
 

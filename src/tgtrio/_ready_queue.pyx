@@ -183,7 +183,7 @@ cdef class ReadyQueue:
             free(self.gates[k].parked)
         rank_set_free(&self.front)
         free(self.nodes)
-        free(self.parents)
+        free(self.parent_of)
         free(self.told)
         free(self.place)
         free(self.lanes)
@@ -320,12 +320,12 @@ cdef class ReadyQueue:
 
     cdef int _set_parent(self, int32_t task, int32_t dependency, bint failed_first) except -1:
         cdef int32_t i
-        if self.parents is NULL:
-            self.parents = <int32_t*>_allocate(self.total, sizeof(int32_t))
+        if self.parent_of is NULL:
+            self.parent_of = <int32_t*>_allocate(self.total, sizeof(int32_t))
             for i in range(self.total):
-                self.parents[i] = -1
-        if failed_first or self.parents[task] < 0:
-            self.parents[task] = dependency
+                self.parent_of[i] = -1
+        if failed_first or self.parent_of[task] < 0:
+            self.parent_of[task] = dependency
         return 0
 
     def end(self, int32_t task, int state):
@@ -508,13 +508,28 @@ cdef class ReadyQueue:
     def counts(self):
         return [self.tally[k] for k in range(STATES)]
 
+    def states(self):
+        cdef int32_t task
+        cdef bytearray states = bytearray(self.total)
+        cdef uint8_t[::1] view = states
+        for task in range(self.total):
+            view[task] = self.nodes[task].state
+        return bytes(states)
+
+    def parents(self):
+        if self.parent_of is NULL:
+            return {}
+        return {
+            task: self.parent_of[task] for task in range(self.total) if self.parent_of[task] >= 0
+        }
+
     def waiting_for(self, int32_t task):
         self._check(task)
         return self.nodes[task].waiting
 
     def parent(self, int32_t task):
         self._check(task)
-        return -1 if self.parents is NULL else self.parents[task]
+        return -1 if self.parent_of is NULL else self.parent_of[task]
 
     def lane(self, int32_t task):
         self._check(task)

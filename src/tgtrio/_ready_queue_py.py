@@ -249,6 +249,12 @@ class ReadyQueue:
     def counts(self) -> list[int]:
         return [self._states.count(code) for code in range(len(STATES))]
 
+    def states(self) -> bytes:
+        return bytes(self._states)
+
+    def parents(self) -> dict[int, int]:
+        return {task: parent for task, parent in enumerate(self._parents) if parent != NOBODY}
+
     def waiting_for(self, task: int) -> int:
         self._check_task(task)
         return self._waiting[task]

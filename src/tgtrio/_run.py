@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from ._actions import resolve_actions
+from ._checks import check_name
 from ._ends import Cause
 from ._engine import Engine, raise_together
 from ._errors import InvalidTypeError, UnknownTaskError, nearest, shorten
@@ -99,6 +100,8 @@ def prepare(
     limit = check_limit("max_parallel", given)
     action_caps = check_limits("per_action_caps", per_action_caps)
     caps_of_resources = check_limits("resource_caps", resource_caps)
+    if run_id is not None:
+        run_id = check_name(("run of graph", graph.graph_id), "run_id", run_id)
     plan = graph.freeze()
     warn_of_typos("per_action_caps", action_caps, plan.actions)
     gates = lay_gates(plan, limit, action_caps, caps_of_resources)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from . import _run
 from ._actions import resolve_actions
@@ -45,7 +44,9 @@ class TaskScheduler:
         persona_service: object = None,
         max_parallel: Limit | None = None,
         per_action_caps: Mapping[str, Limit] | None = None,
-        **options: Any,
+        *,
+        resource_caps: Mapping[str, Limit] | None = None,
+        run_id: str | None = None,
     ) -> GraphResult:
         """Run a graph and return when its last task has ended.
 
@@ -58,7 +59,8 @@ class TaskScheduler:
                 with `generate_response`.
             max_parallel: Overrides the graph's, for this run.
             per_action_caps: How many tasks of an action may be in flight, by action name.
-            options: The other options of `run_graph`.
+            resource_caps: How many tasks that name a resource may be in flight, by resource.
+            run_id: The name of this run; a random one by default.
 
         Raises:
             InvalidTypeError: `graph` is no `TaskGraph`; and whatever `run_graph` raises.
@@ -72,7 +74,8 @@ class TaskScheduler:
             self._actions,
             max_parallel=max_parallel,
             per_action_caps=per_action_caps,
-            **options,
+            resource_caps=resource_caps,
+            run_id=run_id,
         )
         engine.claim()
         return await engine.execute()
@@ -146,6 +149,7 @@ class TaskScheduler:
 
 def create_task_scheduler(
     persona_space_path: str | os.PathLike[str] = "persona_space",
+    *,
     task_executor: TaskExecutor | None = None,
     actions: Mapping[str, object] | None = None,
     retry: RetryPolicy | None = DEFAULT_RETRY,

@@ -24,7 +24,7 @@ from typing import Any
 
 import trio
 
-from .._errors import InvalidTypeError, TgtrioError, nearest, shorten
+from .._errors import CommandFailedError, InvalidTypeError, nearest, shorten
 
 TAIL = 2_000  # characters of a failed program's output that its error shows
 GRACE = 5.0  # seconds between asking a program to end and killing it
@@ -43,13 +43,6 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "args": (list,),
     "kwargs": (dict,),
 }
-
-
-class CommandFailedError(TgtrioError):
-    """A program ended with a non-zero exit code, or was killed by a signal."""
-
-
-CommandFailedError.__module__ = "tgtrio"
 
 
 async def shell(args: dict[str, Any]) -> dict[str, Any]:
