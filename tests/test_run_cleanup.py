@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
+from typing import Any
 
 import pytest
 import trio
+import trio.lowlevel
 from trio.testing import MockClock
 
 from tgtrio import open_run, run_graph
@@ -40,3 +44,21 @@ async def test_failing_runs_leave_no_trio_task_behind(autojump_clock: MockClock)
     graph = graph_of(*map(str, range(100)), task("end", "0"))
     await run_graph(graph, {"work": raises()})
     assert trio.lowlevel.current_statistics().tasks_living == before
+
+
+def test_a_run_that_is_over_goes_at_once_and_not_when_the_collector_comes() -> None:
+    engines: list[weakref.ref[object]] = []
+
+    async def work(args: dict[str, Any]) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def main() -> None:
+        async with open_run(graph_of("a", "b", task("c", "a")), {"work": work}) as run:
+            engines.append(weakref.ref(run._engine))
+
+    gc.disable()
+    try:
+        trio.run(main)
+        assert engines[0]() is None
+    finally:
+        gc.enable()

@@ -259,7 +259,13 @@ class Engine:
         if self.graph._run_state is self:  # the graph must not keep all results alive
             self.graph._run_state = PastRun(self.result.statistics)
         self._nursery = None
+        self._let_go()
         self.finished.set()
+
+    def _let_go(self) -> None:
+        """Break the cycles: a run that is over goes at once, not when the collector comes."""
+        self._pumps.clear()
+        del self._attempts, self._dispatch, self._timers, self._borrowing
 
     def _all_well(self) -> bool:
         counts = dict(zip(STATES, self.queue.counts(), strict=True))
@@ -307,6 +313,8 @@ class Engine:
 
     def cancel_task(self, rank: int, reason: str) -> None:
         """Cancel one task; its dependents go by their policies."""
+        if self.queue.unfinished == 0:
+            return
         failure = Failure(reason)
         for pump in self._pumps:
             if pump.task == rank:

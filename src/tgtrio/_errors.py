@@ -118,7 +118,7 @@ class DeadlineExpiredError(TaskTimeoutError):
 
 
 class CommandFailedError(TgtrioError):
-    """A program that the built-in action `shell` ran ended with a non-zero exit code or a signal."""
+    """A program that the action `shell` ran ended with a non-zero exit code or by a signal."""
 
 
 class LeakedScopeError(TgtrioError, RuntimeError):

@@ -58,6 +58,7 @@ async def work(run: Run, pump: Pump, trio_task: trio.lowlevel.Task) -> None:
         if cancelled:
             run.cancelled()
         _account(run, pump, error, cancelled)
+        error = None  # it holds this very frame in its traceback
 
 
 def _account(run: Run, pump: Pump, error: BaseException | None, cancelled: bool) -> None:

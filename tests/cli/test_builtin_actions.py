@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import trio
 
-from tgtrio._errors import InvalidTypeError
+from tgtrio._errors import CommandFailedError, InvalidTypeError
 from tgtrio.cli import _builtin_actions
-from tgtrio.cli._builtin_actions import CommandFailedError, find_function, python, shell
+from tgtrio.cli._builtin_actions import find_function, python, shell
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
