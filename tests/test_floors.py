@@ -13,13 +13,13 @@ import tgtrio
 SOURCE = Path(tgtrio.__file__).parent
 
 FLOORS = {
-    0: "_errors _states _version _ready_queue _ready_queue_py _rank_set",
+    0: "_errors _states _version _ready_queue _ready_queue_py _rank_set _gates",
     1: "_records _checks _arguments _identity _node _node_view _order_list _batch _problems"
     " _topology _graph _graph_dict _graph_file _plan _results",
     2: "_retry _outcome",
     3: "_columns",
     4: "_backend _pump _pump_py _signatures _actions _limits _borrowing _timekeeper"
-    " _hygiene _ends _worker _attempts _engine _run _executor",
+    " _hygiene _ends _dispatch _worker _attempts _engine _run _executor",
     5: "_definitions _scheduler",
     6: "__init__ cli __main__",
 }

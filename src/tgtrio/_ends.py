@@ -47,3 +47,11 @@ class End:
     @property
     def fate(self) -> Fate:
         return FATES[self.cause]
+
+
+def raise_together(errors: list[BaseException]) -> None:
+    """Raise the errors: one bare, several in a group."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise BaseExceptionGroup("several errors ended the run", errors)

@@ -8,7 +8,6 @@ in `changed`, which wakes a worker if something may start, and notices the end.
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import sys
 import uuid
@@ -20,12 +19,12 @@ from trio.lowlevel import enable_ki_protection
 
 from ._actions import Action
 from ._attempts import STATE_CODE, Attempts, Doom
-from ._backend import FOREIGN, INLINE, PREPARED, Dispatch, Pump, ReadyQueue
+from ._backend import Pump, ReadyQueue
 from ._borrowing import Borrowing
 from ._columns import ClockMap, Columns, PastEnds, TaskResults
-from ._ends import Cause, End
+from ._dispatch import SliceClock, make_dispatch
+from ._ends import Cause, End, raise_together
 from ._errors import DeadlockError, GraphRunningError, shorten
-from ._hygiene import LOCKS
 from ._limits import UNBOUNDED, Gates, Limit
 from ._outcome import Ending, Failure
 from ._plan import EXPIRES, Plan
@@ -36,16 +35,6 @@ from ._worker import work
 
 if TYPE_CHECKING:
     from ._graph import TaskGraph
-
-
-class SliceClock(trio.abc.Instrument):
-    """Tells the pumps when Trio begins a new batch, and so a new time slice."""
-
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._began = dispatch.batch_began
-
-    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002  # Trio's signature
-        self._began()
 
 
 class PastRun:
@@ -143,7 +132,9 @@ class Engine:
             wake=self.wake,
             outside=sys.exception(),
         )
-        self._dispatch = self._make_dispatch()
+        self._dispatch = make_dispatch(
+            self._attempts, self.queue, plan, gates, self._actions, self.columns
+        )
 
     def _make_borrowing(self) -> Borrowing:
         return Borrowing(
@@ -152,33 +143,6 @@ class Engine:
             self.queue,
             self.changed,
             lambda wait, gate: self._spawn(functools.partial(wait, gate)),
-        )
-
-    def _make_dispatch(self) -> Dispatch:
-        clock = trio.lowlevel.current_clock()
-        system = type(clock).__module__ == "trio._core._run"
-        return Dispatch(
-            host=self._attempts,
-            queue=self.queue,
-            plan=self.plan,
-            functions=[action.function for action in self._actions],
-            kinds=bytes(map(_kind, self._actions)),
-            flags=self._flags(),
-            columns=self.columns,
-            context=contextvars.copy_context(),
-            clock=clock.current_time,
-            system_offset=getattr(clock, "offset", None) if system else None,
-            locks=LOCKS,
-        )
-
-    def _flags(self) -> bytes:
-        foreign = self.gates.foreign_lanes()
-        lanes = self.gates.lanes
-        if lanes is None or not any(foreign):
-            return self.plan.flags
-        return bytes(
-            flags | FOREIGN * foreign[lane]
-            for flags, lane in zip(self.plan.flags, lanes, strict=True)
         )
 
     async def execute(self) -> GraphResult:
@@ -411,17 +375,3 @@ class Engine:
             "cached_tasks": 0,
             "breaker_states": {},
         }
-
-
-def _kind(action: Action) -> int:
-    if action.wants_context or not (action.is_async or action.inline):
-        return PREPARED
-    return 0 if action.is_async else INLINE
-
-
-def raise_together(errors: list[BaseException]) -> None:
-    """Raise the errors: one bare, several in a group."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise BaseExceptionGroup("several errors ended the run", errors)

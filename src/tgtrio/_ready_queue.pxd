@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
+from ._gates cimport Gate, Lane
 from ._rank_set cimport RankSet
 
 cdef enum:
@@ -14,32 +15,6 @@ ctypedef struct Node:  # what an edge touches: one word of 8 bytes a task
     uint8_t seen  # standings of the dependencies that ended, a bit each
     uint8_t state
     uint8_t unused
-
-
-ctypedef struct Gate:
-    int32_t capacity
-    int32_t taken  # RUNNING tasks inside
-    bint closed
-    int32_t* parked  # the lanes that wait for this gate: a heap, smallest head first
-    int32_t parked_count
-    int32_t parked_room
-
-
-cdef enum LaneStatus:
-    EMPTY  # no ready task
-    LISTED  # its head stands in `front`
-    PARKED  # its head waits in the heap of one gate
-
-
-ctypedef struct Lane:
-    int32_t* gates
-    int32_t gate_count
-    int32_t* members  # its tasks, ascending; `place` is the way back
-    RankSet ready  # places of its ready tasks
-    int32_t head  # its smallest ready task, or -1
-    LaneStatus status
-    int32_t parked_at  # the gate, while PARKED
-    int32_t heap_place
 
 
 cdef class ReadyQueue:

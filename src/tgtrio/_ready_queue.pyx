@@ -19,8 +19,9 @@ Every public method is one compiled call, so Ctrl-C cannot land inside one.
 """
 
 from libc.stdint cimport int32_t, uint8_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, realloc
 
+from ._gates cimport EMPTY, LISTED, PARKED, Gate, Lane, heap_add, heap_remove, heap_sift, shut
 from ._rank_set cimport (
     RankSet,
     rank_set_add,
@@ -393,7 +394,7 @@ cdef class ReadyQueue:
         cdef Gate* gate
         for k in range(lane.gate_count):
             gate = &self.gates[lane.gates[k]]
-            if gate.closed or gate.taken >= gate.capacity:
+            if shut(gate):
                 return lane.gates[k]
         return -1
 
@@ -416,10 +417,10 @@ cdef class ReadyQueue:
         lane.head = head
         if lane.status == PARKED:
             if head < 0:
-                _heap_remove(&self.gates[lane.parked_at], self.lanes, lane)
+                heap_remove(&self.gates[lane.parked_at], self.lanes, lane)
                 lane.status = EMPTY
             else:
-                _heap_sift(&self.gates[lane.parked_at], self.lanes, lane.heap_place)
+                heap_sift(&self.gates[lane.parked_at], self.lanes, lane.heap_place)
                 self._list_next(lane.parked_at)
             return 0
         if lane.status == LISTED:
@@ -445,7 +446,7 @@ cdef class ReadyQueue:
             rank_set_discard(&self.front, lane.head)
         lane.status = PARKED
         lane.parked_at = gate
-        _heap_add(&self.gates[gate], self.lanes, lane)
+        heap_add(&self.gates[gate], self.lanes, lane)
         if listed:
             self._offer_gates(lane)
         return 0
@@ -460,10 +461,10 @@ cdef class ReadyQueue:
     cdef int _list_next(self, int32_t number) except -1:
         cdef Gate* gate = &self.gates[number]
         cdef Lane* lane
-        if gate.parked_count == 0 or gate.closed or gate.taken >= gate.capacity:
+        if gate.parked_count == 0 or shut(gate):
             return 0
         lane = &self.lanes[gate.parked[0]]
-        _heap_remove(gate, self.lanes, lane)
+        heap_remove(gate, self.lanes, lane)
         lane.status = LISTED
         rank_set_add(&self.front, lane.head)
         return 0
@@ -555,12 +556,12 @@ cdef class ReadyQueue:
         if self.lane(task) == 0:
             return []
         lane = &self.lanes[self.lane_of[task]]
-        shut = []
+        blocking = []
         for k in range(lane.gate_count):
             gate = &self.gates[lane.gates[k]]
-            if gate.closed or gate.taken >= gate.capacity:
-                shut.append(lane.gates[k])
-        return shut
+            if shut(gate):
+                blocking.append(lane.gates[k])
+        return blocking
 
     # -- self-check ---------------------------------------------------------------
 
@@ -617,7 +618,7 @@ cdef class ReadyQueue:
             assert self.lanes[lane].heap_place == i, f"lane {lane} has lost its place"
             heads.append(self.lanes[lane].head)
             assert heads[(i - 1) // 2 if i else 0] <= heads[i], f"heap of gate {number}"
-        if not heads or gate.closed or gate.taken >= gate.capacity:
+        if not heads or shut(gate):
             return
         vouching = [
             self.lanes[k].head
@@ -626,58 +627,3 @@ cdef class ReadyQueue:
             and number in [self.lanes[k].gates[j] for j in range(self.lanes[k].gate_count)]
         ]
         assert vouching and min(vouching) < heads[0], f"gate {number} has room and nobody tries it"
-
-
-# -- the heap of the lanes parked at a gate ----------------------------------------
-
-
-cdef inline void _heap_put(Gate* gate, Lane* lanes, int32_t lane, int32_t place) noexcept:
-    gate.parked[place] = lane
-    lanes[lane].heap_place = place
-
-
-cdef void _heap_sift(Gate* gate, Lane* lanes, int32_t place) noexcept:
-    """Move the lane at `place` up or down to where its head belongs."""
-    cdef int32_t lane = gate.parked[place], head = lanes[lane].head, parent, child
-    while place > 0:
-        parent = (place - 1) >> 1
-        if lanes[gate.parked[parent]].head <= head:
-            break
-        _heap_put(gate, lanes, gate.parked[parent], place)
-        place = parent
-    while True:
-        child = 2 * place + 1
-        if child >= gate.parked_count:
-            break
-        if (
-            child + 1 < gate.parked_count
-            and lanes[gate.parked[child + 1]].head < lanes[gate.parked[child]].head
-        ):
-            child += 1
-        if lanes[gate.parked[child]].head >= head:
-            break
-        _heap_put(gate, lanes, gate.parked[child], place)
-        place = child
-    _heap_put(gate, lanes, lane, place)
-
-
-cdef int _heap_add(Gate* gate, Lane* lanes, Lane* lane) except -1:
-    cdef void* block
-    if gate.parked_count == gate.parked_room:
-        block = realloc(gate.parked, (2 * gate.parked_room + 4) * sizeof(int32_t))
-        if block is NULL:
-            raise MemoryError()
-        gate.parked = <int32_t*>block
-        gate.parked_room = 2 * gate.parked_room + 4
-    _heap_put(gate, lanes, <int32_t>(lane - lanes), gate.parked_count)
-    gate.parked_count += 1
-    _heap_sift(gate, lanes, gate.parked_count - 1)
-    return 0
-
-
-cdef void _heap_remove(Gate* gate, Lane* lanes, Lane* lane) noexcept:
-    cdef int32_t place = lane.heap_place
-    gate.parked_count -= 1
-    if place < gate.parked_count:
-        _heap_put(gate, lanes, gate.parked[gate.parked_count], place)
-        _heap_sift(gate, lanes, place)

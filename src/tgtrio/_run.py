@@ -10,8 +10,8 @@ import trio
 
 from ._actions import resolve_actions
 from ._checks import check_name
-from ._ends import Cause
-from ._engine import Engine, raise_together
+from ._ends import Cause, raise_together
+from ._engine import Engine
 from ._errors import InvalidTypeError, UnknownTaskError, nearest, shorten
 from ._graph import TaskGraph
 from ._hygiene import without_cancelled

@@ -1,0 +1,70 @@
+"""Puts together what the pumps of a run share, and keeps their time slice."""
+
+from __future__ import annotations
+
+import contextvars
+from typing import TYPE_CHECKING
+
+import trio
+
+from ._actions import Action
+from ._backend import FOREIGN, INLINE, PREPARED, Dispatch, ReadyQueue
+from ._columns import Columns
+from ._hygiene import LOCKS
+from ._limits import Gates
+from ._plan import Plan
+
+if TYPE_CHECKING:
+    from ._pump import Host
+
+
+class SliceClock(trio.abc.Instrument):
+    """Tells the pumps when Trio begins a new batch, and so a new time slice."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._began = dispatch.batch_began
+
+    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002  # Trio's signature
+        self._began()
+
+
+def make_dispatch(
+    host: Host,
+    queue: ReadyQueue,
+    plan: Plan,
+    gates: Gates,
+    actions: list[Action],
+    columns: Columns,
+) -> Dispatch:
+    """What the pumps share. Called by the Trio task whose context the actions get copies of."""
+    clock = trio.lowlevel.current_clock()
+    system = type(clock).__module__ == "trio._core._run"
+    return Dispatch(
+        host=host,
+        queue=queue,
+        plan=plan,
+        functions=[action.function for action in actions],
+        kinds=bytes(map(_kind, actions)),
+        flags=_flags(plan, gates),
+        columns=columns,
+        context=contextvars.copy_context(),
+        clock=clock.current_time,
+        system_offset=getattr(clock, "offset", None) if system else None,
+        locks=LOCKS,
+    )
+
+
+def _kind(action: Action) -> int:
+    if action.wants_context or not (action.is_async or action.inline):
+        return PREPARED
+    return 0 if action.is_async else INLINE
+
+
+def _flags(plan: Plan, gates: Gates) -> bytes:
+    """The flags of the plan, and which tasks need a token of somebody else's limiter."""
+    foreign = gates.foreign_lanes()
+    if gates.lanes is None or not any(foreign):
+        return plan.flags
+    return bytes(
+        flags | FOREIGN * foreign[lane] for flags, lane in zip(plan.flags, gates.lanes, strict=True)
+    )
