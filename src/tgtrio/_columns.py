@@ -10,10 +10,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Protocol
 
 import attrs
 
+from ._errors import UnknownTaskError, nearest, shorten
 from ._identity import key_of
 from ._node import TaskNode
 from ._outcome import Failure
@@ -94,7 +96,14 @@ class TaskResults(Mapping[str, TaskResult]):
         return (self.plan.nodes[rank].task_id for rank in self.plan.in_insertion_order())
 
     def __getitem__(self, task_id: str) -> TaskResult:
-        return self.at(self.plan.rank(task_id))
+        try:
+            rank = self.plan.rank(task_id)
+        except (KeyError, TypeError):
+            hint = nearest(task_id, islice(self, 1000))
+            raise UnknownTaskError(
+                f"no task {shorten(task_id)} was part of the run{hint}"
+            ) from None
+        return self.at(rank)
 
     def __repr__(self) -> str:
         return f"<results of {len(self)} tasks>"

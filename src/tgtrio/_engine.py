@@ -81,6 +81,7 @@ class Engine:
         self._all_ended = trio.Event()
         self._pumps: list[Pump] = []
         self._idle = trio.lowlevel.ParkingLot()
+        self._cancelled_outside = False
         self._waking = False  # a worker was woken or started and has not run since
         self._nursery: trio.Nursery | None = None
 
@@ -162,19 +163,22 @@ class Engine:
             trio.lowlevel.remove_instrument(slices)
             self._conclude()
         raise_together(self.fatal)
-        if self.end is not None and self.end.cause is Cause.OUTSIDE:
+        if self._cancelled_outside:
             await trio.lowlevel.checkpoint_if_cancelled()
         assert self.result is not None
         return self.result
 
     async def _until_all_ended(self) -> None:
         try:
+            await trio.lowlevel.checkpoint()  # also of a graph without tasks
             self._set_timers()
             if self.queue.unfinished and self.end is None:
                 self._start_worker()
                 await self._all_ended.wait()
-        except trio.Cancelled:  # from outside, it is raised when nothing is left of the run
+        except trio.Cancelled:
+            # From outside it is raised when nothing is left of the run.
             self.cancelled()
+            self._cancelled_outside = self.end is None or self.end.cause is Cause.OUTSIDE
         except BaseException as error:
             self.interrupted(error)
 
@@ -221,7 +225,7 @@ class Engine:
         )
         self.active = False
         if self.graph._run_state is self:  # the graph must not keep all results alive
-            self.graph._run_state = PastRun(self.result.statistics)
+            self.graph._run_state = PastRun(self.statistics())
         self._nursery = None
         self._let_go()
         self.finished.set()

@@ -214,7 +214,7 @@ cdef class Pump:
         while True:
             if now < 0:
                 now = d.now()
-            if d.slice_spent(now):
+            if d.slice_spent(now) or self.cancelled():  # then the worker's checkpoint raises
                 self.why = SLICE_
                 return False
             task = d.queue.next()
@@ -327,7 +327,7 @@ cdef class Pump:
 
     cdef bint cancelled(self) except -1:
         """Is the worker cancelled, from wherever?"""
-        return self.suspended and self.home is not None and self.home.effectively_cancelled
+        return self.home is not None and self.home.effectively_cancelled
 
     cdef bint untidy(self) except -1:
         """Has the action left the Trio task in another state than it found it?"""

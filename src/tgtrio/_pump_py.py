@@ -185,7 +185,7 @@ class Pump:
         d = self._dispatch
         while True:
             now = d.now()
-            if d.slice_spent(now):
+            if d.slice_spent(now) or self._cancelled():  # then the worker's checkpoint raises
                 self.why = SLICE
                 return False
             task = d.queue.next()
@@ -266,7 +266,7 @@ class Pump:
     def _cancelled(self) -> bool:
         """Is the worker cancelled, from wherever?"""
         home: Any = self.home
-        return self._suspended and home is not None and bool(home.effectively_cancelled)
+        return home is not None and bool(home.effectively_cancelled)
 
     def _untidy(self) -> bool:
         if self.home is not None and self._trio_task._cancel_status is not self.home:

@@ -103,20 +103,21 @@ class GraphResult(Record):
     def raise_for_failures(self) -> None:
         """Raise the root failures of the run, if there are any.
 
-        Only tasks that failed by themselves count, not those that a failed dependency
-        kept from running.
+        Only tasks that failed by themselves count: not those that a failed dependency kept
+        from running, and not those that were cancelled, as by the timeout of the graph. `ok`
+        is False for all of these.
 
         Raises:
             ExceptionGroup: One exception for each FAILED task; a note on each names the task.
         """
-        if not self.statistics["states"][TaskState.FAILED.value]:
-            return
         failures = []
         for result in self.results.values():
             if result.state is TaskState.FAILED and isinstance(result.exception, Exception):
                 _name_task(result.exception, result.task_id)
                 failures.append(result.exception)
-        raise ExceptionGroup(f"{len(failures)} tasks of graph {self.graph_id!r} failed", failures)
+        if failures:
+            count = f"{len(failures)} task{'s' * (len(failures) > 1)}"
+            raise ExceptionGroup(f"{count} of graph {self.graph_id!r} failed", failures)
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain data, its task results included."""

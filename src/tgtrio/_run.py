@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any
 
 import trio
@@ -66,7 +67,7 @@ class Run:
         except (KeyError, TypeError):
             raise UnknownTaskError(
                 f"graph {shorten(self.graph.graph_id)} has no task {shorten(task_id)}"
-                f"{nearest(task_id, self.graph.nodes)}"
+                f"{nearest(task_id, islice(self.graph.nodes, 1000))}"
             ) from None
         self._engine.cancel_task(rank, f"the task was cancelled{because}")
 

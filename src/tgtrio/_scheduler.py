@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from . import _run
-from ._actions import resolve_actions
+from ._actions import Action, Actions, resolve_actions
 from ._definitions import DefinitionStore, TaskDefinition
 from ._errors import InvalidTypeError, shorten
 from ._executor import TaskExecutor, check_retry
@@ -151,7 +152,7 @@ def create_task_scheduler(
     persona_space_path: str | os.PathLike[str] = "persona_space",
     *,
     task_executor: TaskExecutor | None = None,
-    actions: Mapping[str, object] | None = None,
+    actions: Mapping[str, Callable[..., Any] | Action] | None = None,
     retry: RetryPolicy | None = DEFAULT_RETRY,
 ) -> TaskScheduler:
     """A scheduler with an executor of its own.
@@ -171,6 +172,8 @@ def create_task_scheduler(
             f"actions is {shorten(actions)}, of type {type(actions).__name__}; "
             "it must be a mapping of action names to callables"
         )
+    if actions is not None and not isinstance(actions, Actions):
+        actions = Actions(actions)  # refuses now what could not be called later
     if task_executor is not None and not isinstance(task_executor, TaskExecutor):
         raise InvalidTypeError(f"task_executor is {shorten(task_executor)}; it must be one")
     retry = check_retry(retry)
