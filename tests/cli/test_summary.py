@@ -82,6 +82,7 @@ Failed: 1 task
 
 Did not run: 2 tasks
   2  because of build (1 aborted, 1 skipped)
+     test, notes
 
 Slowest
   1.50 s  fetch
@@ -97,7 +98,7 @@ served from cache, breaker of 'shell' OPEN
 def test_a_quiet_summary_tells_what_went_wrong() -> None:
     text = shown(MIXED, quiet=True)
     assert text.startswith("Failed: 1 task\n")
-    assert text.endswith("2  because of build (1 aborted, 1 skipped)\n")
+    assert text.endswith("2  because of build (1 aborted, 1 skipped)\n     test, notes\n")
     assert shown(graph_result(task("a")), quiet=True) == ""
 
 
@@ -180,3 +181,11 @@ def test_a_stream_that_is_not_unicode_gets_plain_characters() -> None:
     print_summary(Console(file=file, width=60), MIXED)
     file.seek(0)
     assert "  failed     1  ######\n" in file.read()
+
+
+def test_what_hung_is_named_before_what_waited_for_it() -> None:
+    late = "the graph timed out after 50 ms"
+    waited = [task(f"w{n}", S.CANCELLED, error=late) for n in range(4)]
+    hung = task("h", S.CANCELLED, error=late, attempts=1)
+    text = shown(graph_result(*waited, hung))
+    assert "h, w0, w1 and 2 more" in text

@@ -13,6 +13,7 @@ from .._states import TaskState
 
 MOST_FAILURES = 20
 MOST_SLOWEST = 5
+MOST_NAMED = 3
 
 
 @attrs.define
@@ -22,14 +23,25 @@ class Fold:
     Attributes:
         states: How many ended in which state.
         in_flight: How many of them had begun.
+        begun, others: The first of those that had begun, and of those that had not.
     """
 
     states: Counter[str] = attrs.field(factory=Counter)
     in_flight: int = 0
+    begun: list[str] = attrs.field(factory=list)
+    others: list[str] = attrs.field(factory=list)
 
     def add(self, task: TaskResult) -> None:
         self.states[task.state.value] += 1
         self.in_flight += task.attempts > 0
+        names = self.begun if task.attempts else self.others
+        if len(names) < MOST_NAMED:
+            names.append(task.task_id)
+
+    @property
+    def named(self) -> list[str]:
+        """The ids to show: what hung before what waited for it."""
+        return [*self.begun, *self.others][:MOST_NAMED]
 
     @property
     def total(self) -> int:

@@ -115,13 +115,22 @@ def never_ran(found: Digest) -> RenderableType | None:
     for root, fold in largest(found.by_root, MOST_FOLDS):
         cause = Text("because of ").append_text(plain(root, "bold"))
         rows.add_row(count(fold.total), cause.append(_ended(fold)))
+        rows.add_row("", _names(fold))
     for reason, fold in largest(found.by_reason, MOST_FOLDS):
         rows.add_row(count(fold.total), plain(reason).append(_ended(fold)))
+        rows.add_row("", _names(fold))
     left = _left_out(len(found.by_root)) + _left_out(len(found.by_reason))
     if left:
         rows.add_row("", Text(f"and {counted(left, 'more cause')}", "dim"))
     table.add_row(rows)
     return table
+
+
+def _names(fold: Fold) -> Text:
+    """`compile, link, test and 7 more`."""
+    text = Text(", ", "dim").join([plain(name, "dim") for name in fold.named])
+    left = fold.total - len(fold.named)
+    return text.append(f" and {count(left)} more", "dim") if left else text
 
 
 def _ended(fold: Fold) -> str:
