@@ -10,16 +10,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Protocol
 
 import attrs
 
-from ._errors import UnknownTaskError, nearest, shorten
+from ._errors import UnknownTaskError, shorten
 from ._identity import key_of
 from ._node import TaskNode
 from ._outcome import Failure
 from ._plan import Plan
+from ._problems import suggest
 from ._results import TaskResult
 from ._states import ABORTED, SKIPPED, STATES, TaskState
 
@@ -99,9 +99,8 @@ class TaskResults(Mapping[str, TaskResult]):
         try:
             rank = self.plan.rank(task_id)
         except (KeyError, TypeError):
-            hint = nearest(task_id, islice(self, 1000))
             raise UnknownTaskError(
-                f"no task {shorten(task_id)} was part of the run{hint}"
+                f"no task {shorten(task_id)} was part of the run{suggest(task_id, self)}"
             ) from None
         return self.at(rank)
 

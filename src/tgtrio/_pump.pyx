@@ -211,10 +211,13 @@ cdef class Pump:
         """Put the next task in flight; False, with `why`, when the pump is to stop."""
         cdef Dispatch d = self.dispatch
         cdef int32_t task
+        if now < 0:  # no attempt ended just now, which would have noticed a cancellation
+            if self.cancelled():
+                self.why = SLICE_  # the worker's checkpoint raises
+                return False
+            now = d.now()
         while True:
-            if now < 0:
-                now = d.now()
-            if d.slice_spent(now) or self.cancelled():  # then the worker's checkpoint raises
+            if d.slice_spent(now):
                 self.why = SLICE_
                 return False
             task = d.queue.next()

@@ -110,6 +110,8 @@ class GraphResult(Record):
         Raises:
             ExceptionGroup: One exception for each FAILED task; a note on each names the task.
         """
+        if self.ok:
+            return  # without making a result for each of a million tasks
         failures = []
         for result in self.results.values():
             if result.state is TaskState.FAILED and isinstance(result.exception, Exception):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from itertools import islice
 from typing import Any
 
 import trio
@@ -13,10 +12,11 @@ from ._actions import resolve_actions
 from ._checks import check_name
 from ._ends import Cause, raise_together
 from ._engine import Engine
-from ._errors import InvalidTypeError, UnknownTaskError, nearest, shorten
+from ._errors import InvalidTypeError, UnknownTaskError, shorten
 from ._graph import TaskGraph
 from ._hygiene import without_cancelled
 from ._limits import Limit, check_limit, check_limits, lay_gates, warn_of_typos
+from ._problems import suggest
 from ._results import GraphResult
 
 
@@ -67,7 +67,7 @@ class Run:
         except (KeyError, TypeError):
             raise UnknownTaskError(
                 f"graph {shorten(self.graph.graph_id)} has no task {shorten(task_id)}"
-                f"{nearest(task_id, islice(self.graph.nodes, 1000))}"
+                f"{suggest(task_id, self.graph.nodes)}"
             ) from None
         self._engine.cancel_task(rank, f"the task was cancelled{because}")
 
