@@ -160,6 +160,8 @@ class NaiveQueue:
         self.capacities = list(capacities)
         self.closed: set[int] = set()
         self.paused = self.stopped = False
+        self.held: set[int] = set()
+        self.detached: set[int] = set()
         self.states = dict.fromkeys(self.dependencies, PENDING)
         self.told: list[int] = []  # the tasks whose dependents know of their end, in that order
         self.parents = dict.fromkeys(self.dependencies, -1)
@@ -172,6 +174,8 @@ class NaiveQueue:
     def put(self, task: int, state: int) -> None:
         """Change a state; if the task ended, tell everybody, first come first served."""
         self.states[task] = state
+        self.held.discard(task)
+        self.detached.discard(task)
         to_tell = [task] if state in TERMINAL else []
         while to_tell and not self.stopped:
             self.told.append(to_tell.pop(0))
@@ -196,7 +200,13 @@ class NaiveQueue:
 
     @property
     def running(self) -> int:
-        return len(self.tasks_in(RUNNING))
+        return len(self.owning())
+
+    def owning(self) -> list[int]:
+        return [task for task in self.tasks_in(RUNNING) if task not in self.detached]
+
+    def queued(self) -> list[int]:
+        return [task for task in self.tasks_in(READY) if task not in self.held]
 
     @property
     def unfinished(self) -> int:
@@ -205,7 +215,7 @@ class NaiveQueue:
     def first(self) -> int:
         if self.stopped or self.paused or self.running >= self.limit:
             return -1
-        return min((t for t in self.tasks_in(READY) if not self.blocking_gates(t)), default=-1)
+        return min((t for t in self.queued() if not self.blocking_gates(t)), default=-1)
 
     def next(self) -> int:
         task = self.first()
@@ -235,10 +245,26 @@ class NaiveQueue:
     def end_rest(self, state: int) -> None:
         self.stopped = True
         for task in self.tasks_in(PENDING, READY):
-            self.states[task] = state
+            self.put(task, state)
 
     def give_back(self, task: int) -> None:
         self.states[task] = READY
+
+    def hold(self, task: int) -> None:
+        self.states[task] = READY
+        self.held.add(task)
+
+    def let_go(self, task: int) -> bool:
+        held = task in self.held
+        self.held.discard(task)
+        return held
+
+    def take_over(self, task: int, other: int) -> None:
+        self.hold(task)
+        self.states[other] = RUNNING
+
+    def detach(self, task: int) -> None:
+        self.detached.add(task)
 
     def close_gate(self, gate: int) -> None:
         self.closed.add(gate)
@@ -271,10 +297,16 @@ class NaiveQueue:
         return self.parents[task]
 
     def taken(self, gate: int) -> int:
-        return sum(gate in self.gates_of[task] for task in self.tasks_in(RUNNING))
+        return sum(gate in self.gates_of[task] for task in self.owning())
 
     def wanted(self, gate: int) -> bool:
-        return any(gate in self.gates_of[task] for task in self.tasks_in(READY))
+        return bool(self.queued_at(gate))
+
+    def is_held(self, task: int) -> bool:
+        return task in self.held
+
+    def queued_at(self, gate: int) -> list[int]:
+        return [task for task in self.queued() if gate in self.gates_of[task]]
 
     def blocking_gates(self, task: int) -> list[int]:
         return [

@@ -25,7 +25,7 @@ from tgtrio._arguments import output_of
 from tgtrio._errors import (
     InvalidTypeError,
 )
-from tgtrio._identity import idempotency_key
+from tgtrio._identity import idempotency_key, key_of
 from tgtrio._node import TaskNode
 
 ARGS = {"a": 1}
@@ -40,7 +40,7 @@ def context_for(node: TaskNode = NODE) -> TaskContext:
         run_id="run",
         attempt=0,
         deadline=node.deadline,
-        node=node,
+        key=functools.partial(key_of, node),
     )
 
 

@@ -182,11 +182,15 @@ async def test_nothing_starts_in_a_cancelled_scope() -> None:
 
 
 async def test_many_at_the_same_time(autojump_clock: trio.testing.MockClock) -> None:
-    shared = executor()
+    shared = executor(breaker=None)
     results = []
 
     async def one(number: int) -> None:
-        results.append(await shared.execute(task(), Action(OSError(), float(number))))
+        results.append(
+            await shared.execute(
+                task(normalized_args={"n": number}), Action(OSError(), float(number))
+            )
+        )
 
     async with trio.open_nursery() as nursery:
         for number in range(50):

@@ -226,7 +226,7 @@ def test_a_graph_accepts_exactly_the_edges_that_a_batch_would(
         trial[str(after)].append(str(before))
         try:
             graph_of(*(task(name, *names) for name, names in reversed(trial.items())))
-        except CycleError:
+        except (CycleError, InvalidGraphError):  # one cycle, or several
             with pytest.raises(CycleError):
                 graph.add_dependency(str(after), str(before))
         else:

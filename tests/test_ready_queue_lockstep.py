@@ -125,10 +125,29 @@ class Lockstep(RuleBasedStateMachine):
     def complete_and_next(self, choice: int, end: int) -> None:
         self.ask("complete_and_next", self.one(choice, RUNNING), end)
 
-    @precondition(some_are(RUNNING))
+    @precondition(lambda self: self.naive.owning())
+    @rule(choice=choices, what=st.sampled_from(["give_back", "hold", "detach"]))
+    def leave(self, choice: int, what: str) -> None:
+        owning = self.naive.owning()
+        self.ask(what, owning[choice % len(owning)])
+
+    @precondition(lambda self: self.naive.owning() and self.naive.queued())
+    @rule(choice=choices, other=choices)
+    def take_over(self, choice: int, other: int) -> None:
+        owning, queued = self.naive.owning(), self.naive.queued()
+        task, other = owning[choice % len(owning)], queued[other % len(queued)]
+        if len({queue.lane(t) for queue in self.queues.values() for t in (task, other)}) == 1:
+            self.ask("take_over", task, other)
+            return
+        for queue in self.queues.values():
+            with pytest.raises(ValueError, match="different gates"):
+                queue.take_over(task, other)
+
+    @precondition(lambda self: self.total)
     @rule(choice=choices)
-    def give_back(self, choice: int) -> None:
-        self.ask("give_back", self.one(choice, RUNNING))
+    def let_go(self, choice: int) -> None:
+        held = sorted(self.naive.held) or range(self.total)
+        self.ask("let_go", held[choice % len(held)])
 
     @precondition(some_are(PENDING, READY))
     @rule(choice=choices, end=ends)
@@ -146,8 +165,13 @@ class Lockstep(RuleBasedStateMachine):
             if not runs:
                 with pytest.raises(ValueError, match="not running"):
                     queue.complete_and_next(task, end)
-                with pytest.raises(ValueError, match="not running"):
-                    queue.give_back(task)
+                for leave in (queue.give_back, queue.hold, queue.detach):
+                    with pytest.raises(ValueError, match="not running"):
+                        leave(task)
+            elif task in self.naive.detached:
+                for leave in (queue.give_back, queue.hold, queue.detach):
+                    with pytest.raises(ValueError, match="detached"):
+                        leave(task)
         if self.naive.state(task) not in (PENDING, READY):
             self.ask("end", task, end)
 
@@ -187,11 +211,11 @@ class Lockstep(RuleBasedStateMachine):
     def all_show_the_same(self) -> None:
         self.ask("counts")
         for task in range(self.total):
-            for question in ("state", "waiting_for", "parent", "blocking_gates"):
+            for question in ("state", "waiting_for", "parent", "blocking_gates", "is_held"):
                 self.ask(question, task)
         for gate in range(self.gates):
-            self.ask("taken", gate)
-            self.ask("wanted", gate)
+            for question in ("taken", "wanted", "queued_at"):
+                self.ask(question, gate)
         for queue in self.queues.values():
             for name in ("running", "unfinished", "stopped"):
                 assert getattr(queue, name) == getattr(self.naive, name), name
@@ -235,7 +259,10 @@ def disturb(chance: random.Random, setup: Setup, running: list[int]) -> tuple[st
     if kind < 0.7 and running:
         task = running.pop(chance.randrange(len(running)))
         end = FAILED if chance.random() < 0.1 else SUCCEEDED
-        return ("give_back", [task]) if chance.random() < 0.3 else ("complete", [task, end])
+        leave = chance.choice(["give_back", "hold"])
+        return (leave, [task]) if chance.random() < 0.4 else ("complete", [task, end])
+    if kind < 0.71:
+        return "let_go", [chance.randrange(len(setup.dependencies))]
     if kind < 0.72:
         return "end", [chance.randrange(len(setup.dependencies)), CANCELLED]
     gate = chance.randrange(len(setup.capacities))

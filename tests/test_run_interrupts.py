@@ -264,8 +264,7 @@ def test_ctrl_c_from_the_terminal(action: str, main: str) -> None:
     if main == "in a nursery":  # Trio itself wraps it then
         source = source.replace("except KeyboardInterrupt", "except* KeyboardInterrupt")
     done = run_script(source)
-    assert done.stderr == ""
-    assert done.stdout == "interrupted 0 0\n"
+    assert (done.stdout, done.stderr) == ("interrupted 0 0\n", "")
 
 
 async def test_a_slow_cleanup_is_waited_for(autojump_clock: MockClock) -> None:

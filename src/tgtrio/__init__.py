@@ -14,9 +14,12 @@ A module imports only from floors below its own:
 
 from ._actions import Action, Actions, TaskContext
 from ._arguments import OutputOf, Unavailable, output_of
+from ._breaker import BreakerPolicy, BreakerState, CircuitBreaker, Move, Permit
 from ._definitions import TaskDefinition
 from ._errors import (
+    CircuitOpenError,
     CommandFailedError,
+    CrashLoopError,
     CycleError,
     DeadlineExpiredError,
     DeadlockError,
@@ -28,8 +31,10 @@ from ._errors import (
     InvalidTypeError,
     InvalidValueError,
     LeakedScopeError,
+    LedgerError,
     MissingExtraError,
     RunFinishedError,
+    StoreError,
     TaskTimeoutError,
     TgtrioError,
     UnknownActionError,
@@ -38,12 +43,26 @@ from ._errors import (
 )
 from ._executor import TaskExecutor
 from ._graph import TaskGraph
+from ._ledger import IdentityLedger
 from ._node import TaskNode
+from ._policies import INHERIT
 from ._results import GraphResult, TaskResult
 from ._retry import NEVER_RETRIED, NonRetryable, RetryLater, RetryPolicy
 from ._run import Run, open_run, run_graph
+from ._safety import AbortConditionMonitor
+from ._safety_rules import (
+    DEFAULT_RULES,
+    MaxConsecutiveFailures,
+    MaxFailureRate,
+    RetryStorm,
+    SpendBudget,
+    TimeBudget,
+)
+from ._safety_statistics import SafetyStatistics
 from ._scheduler import TaskScheduler, create_task_scheduler
 from ._states import DependencyPolicy, TaskState
+from ._store import RawStore
+from ._store_records import StoredEvent, StoredRun, TaskExecution
 from ._version import __version__
 
 __all__ = [
@@ -66,17 +85,41 @@ __all__ = [
     "TaskScheduler",
     "create_task_scheduler",
     "TaskDefinition",
+    # when something fails
     "RetryPolicy",
     "RetryLater",
     "NonRetryable",
     "NEVER_RETRIED",
+    "BreakerPolicy",
+    "INHERIT",
+    "CircuitBreaker",
+    "BreakerState",
+    "Move",
+    "Permit",
+    # safety
+    "AbortConditionMonitor",
+    "SafetyStatistics",
+    "DEFAULT_RULES",
+    "MaxConsecutiveFailures",
+    "MaxFailureRate",
+    "RetryStorm",
+    "SpendBudget",
+    "TimeBudget",
+    "IdentityLedger",
+    # on disk
+    "RawStore",
+    "StoredRun",
+    "TaskExecution",
+    "StoredEvent",
     # results
     "GraphResult",
     "TaskResult",
     "TaskState",
     # errors
     "TgtrioError",
+    "CircuitOpenError",
     "CommandFailedError",
+    "CrashLoopError",
     "CycleError",
     "DeadlineExpiredError",
     "DeadlockError",
@@ -88,8 +131,10 @@ __all__ = [
     "InvalidTypeError",
     "InvalidValueError",
     "LeakedScopeError",
+    "LedgerError",
     "MissingExtraError",
     "RunFinishedError",
+    "StoreError",
     "TaskTimeoutError",
     "UnknownActionError",
     "UnknownDependencyError",

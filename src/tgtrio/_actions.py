@@ -20,10 +20,12 @@ from typing import Any, TypeVar, overload
 import attrs
 import trio
 
+from ._breaker import BreakerPolicy
 from ._checks import check_bool, check_name
 from ._errors import InvalidTypeError, InvalidValueError, UnknownActionError, nearest, shorten
-from ._identity import key_of
 from ._node import TaskNode
+from ._policies import INHERIT, ActionPolicies, Inherited, check_breaker, check_retry
+from ._retry import RetryPolicy
 from ._signatures import Context, inspect_action
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,15 +50,15 @@ class TaskContext:
     run_id: str | None
     attempt: int
     deadline: datetime | None
-    _node: TaskNode = attrs.field(repr=False, eq=False)
+    _key: Callable[[], str | None] = attrs.field(repr=False, eq=False)
 
     @property
     def idempotency_key(self) -> str | None:
         """The same for equal work, whatever the task: for services that fold repeated requests.
 
-        None if the task is not idempotent, or has an `output_of` among its arguments.
+        None if the task is not idempotent, or if an input of it is unavailable or no JSON data.
         """
-        return key_of(self._node)
+        return self._key()
 
 
 @attrs.frozen(kw_only=True)
@@ -70,6 +72,7 @@ class Action:
         is_async: Calling it gives an awaitable.
         inline: A plain function that is called on the event loop and not in a thread.
         wants_context: It takes the `TaskContext`.
+        policies: What it has of its own, in place of the run's.
     """
 
     name: str
@@ -77,9 +80,16 @@ class Action:
     is_async: bool
     inline: bool
     wants_context: bool
+    policies: ActionPolicies = attrs.field(factory=ActionPolicies)
 
 
-def make_action(name: str, function: object, *, inline: bool = False) -> Action:
+def make_action(
+    name: str,
+    function: object,
+    *,
+    inline: bool = False,
+    policies: ActionPolicies = ActionPolicies(),  # noqa: B008  # frozen
+) -> Action:
     """Read the signature of a callable. An `Action` is returned as it is.
 
     Raises:
@@ -96,6 +106,7 @@ def make_action(name: str, function: object, *, inline: bool = False) -> Action:
         is_async=is_async,
         inline=inline and not is_async,
         wants_context=context is not Context.NONE,
+        policies=policies,
     )
 
 
@@ -127,7 +138,7 @@ class Actions(Mapping[str, Action]):
     def __init__(self, actions: Mapping[str, Callable[..., Any] | Action] | None = None) -> None:
         self._actions: dict[str, Action] = {}
         for name, function in (actions or {}).items():
-            self._add(name, function, inline=False)
+            self._add(name, function, False, ActionPolicies())
 
     def __getitem__(self, name: str) -> Action:
         return self._actions[name]
@@ -142,13 +153,51 @@ class Actions(Mapping[str, Action]):
         return f"<Actions: {', '.join(map(shorten, self)) or 'none'}>"
 
     @overload
-    def register(self, name: F, /, *, inline: bool = ...) -> F: ...
+    def register(
+        self,
+        name: F,
+        /,
+        *,
+        inline: bool = ...,
+        retry: RetryPolicy | Inherited | None = ...,
+        breaker: BreakerPolicy | Inherited | None = ...,
+        idempotent: bool = ...,
+    ) -> F: ...
     @overload
-    def register(self, name: str, function: F, /, *, inline: bool = ...) -> F: ...
+    def register(
+        self,
+        name: str,
+        function: F,
+        /,
+        *,
+        inline: bool = ...,
+        retry: RetryPolicy | Inherited | None = ...,
+        breaker: BreakerPolicy | Inherited | None = ...,
+        idempotent: bool = ...,
+    ) -> F: ...
     @overload
-    def register(self, name: str | None = ..., /, *, inline: bool = ...) -> Callable[[F], F]: ...
+    def register(
+        self,
+        name: str | None = ...,
+        /,
+        *,
+        inline: bool = ...,
+        retry: RetryPolicy | Inherited | None = ...,
+        breaker: BreakerPolicy | Inherited | None = ...,
+        idempotent: bool = ...,
+    ) -> Callable[[F], F]: ...
 
-    def register(self, name: Any = None, function: Any = None, /, *, inline: bool = False) -> Any:
+    def register(
+        self,
+        name: Any = None,
+        function: Any = None,
+        /,
+        *,
+        inline: bool = False,
+        retry: RetryPolicy | Inherited | None = INHERIT,
+        breaker: BreakerPolicy | Inherited | None = INHERIT,
+        idempotent: bool = True,
+    ) -> Any:
         """Add an action: as a decorator with or without arguments, or by a plain call.
 
         Args:
@@ -156,22 +205,32 @@ class Actions(Mapping[str, Action]):
             function: The action; left out, a decorator is returned.
             inline: Call a plain function on the event loop. It must be quick: nothing else
                 runs meanwhile. Without it plain functions run in worker threads.
+            retry: Its own retry policy, in place of the run's; None for no retries. A task's
+                `max_retries` goes before it.
+            breaker: The policy of its circuit breaker, in place of the run's; None for none.
+            idempotent: False: equal tasks of this action are all executed.
 
         Returns:
             The function, unchanged; or the decorator.
 
         Raises:
-            InvalidTypeError: It cannot be called as `action(args)` or `action(args, context)`.
+            InvalidTypeError: It cannot be called as `action(args)` or `action(args, context)`, or
+                an option is of a type that it cannot have.
             InvalidValueError: The name is taken, or a callable without a name of its own was
                 given none.
         """
         if name is not None and not isinstance(name, str) and callable(name):
             name, function = None, name
+        policies = ActionPolicies(
+            retry=retry if retry is INHERIT else check_retry(retry),
+            breaker=breaker if breaker is INHERIT else check_breaker(breaker),
+            idempotent=check_bool(("action", name), "idempotent", idempotent),
+        )
         if function is None:
-            return lambda decorated: self._add(name, decorated, inline)
-        return self._add(name, function, inline)
+            return lambda decorated: self._add(name, decorated, inline, policies)
+        return self._add(name, function, inline, policies)
 
-    def _add(self, name: object, function: Any, inline: bool) -> Any:
+    def _add(self, name: object, function: Any, inline: bool, policies: ActionPolicies) -> Any:
         if name is None:
             name = getattr(function, "__name__", "<lambda>")
             if name == "<lambda>":
@@ -182,7 +241,7 @@ class Actions(Mapping[str, Action]):
         check_bool(("action", name), "inline", inline)
         if name in self._actions:
             raise InvalidValueError(f"action {shorten(name)} is registered already")
-        self._actions[name] = make_action(name, function, inline=inline)
+        self._actions[name] = make_action(name, function, inline=inline, policies=policies)
         return function
 
 

@@ -20,10 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
+import msgspec
 
 from ._checks import Owner, check_name, describe, well_formed
 from ._errors import InvalidArgumentError, TgtrioError, shorten
 from ._states import TaskState
+
+_encode = msgspec.json.Encoder().encode
 
 DEEPEST = 200
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
@@ -121,6 +124,26 @@ def check_json(owner: Owner, name: str, value: object) -> Any:
         InvalidArgumentError: Something in it is no JSON data. `path` leads to it.
     """
     return _Walk(owner, name, None).copy(value)
+
+
+def encode_json(owner: Owner, name: str, value: object) -> bytes:
+    """A value as JSON.
+
+    Raises:
+        InvalidArgumentError: Something in it is no JSON data. `path` leads to it.
+    """
+    if not (type(value) is dict and _is_flat(value)) and not _is_plain(value):
+        value = check_json(owner, name, value)
+    return _encode(value)
+
+
+def _is_plain(value: object) -> bool:
+    """True for the scalars that are beyond doubt."""
+    if value is None or value is True or value is False:
+        return True
+    if type(value) is str:
+        return value.isascii()
+    return type(value) is int and INT_MIN <= value <= INT_MAX
 
 
 def _is_flat(value: dict[Any, Any]) -> bool:

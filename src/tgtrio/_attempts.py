@@ -15,26 +15,17 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._actions import Action, TaskContext, start
-from ._arguments import Unavailable, substitute
+from ._admission import Admission
 from ._backend import FOREIGN, Pump, ReadyQueue
 from ._borrowing import Borrowing
 from ._columns import TaskResults
+from ._endings import Endings
 from ._ends import End
 from ._errors import LeakedScopeError, shorten
 from ._hygiene import what_is_left
-from ._outcome import (
-    FINAL_STATE,
-    Ending,
-    Failure,
-    describe_failure,
-    expiry_error,
-    timeout_error,
-)
+from ._outcome import Ending, Failure, expiry_error, timeout_error
 from ._plan import EXPIRES, TIMED
-from ._states import STATES, SUCCEEDED
 from ._timekeeper import Timekeeper
-
-STATE_CODE = {state: code for code, state in enumerate(STATES)}
 
 
 @attrs.frozen
@@ -46,16 +37,18 @@ class Doom:
     reason: str
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Attempts:
     """The host of the pumps of one run.
 
     Attributes:
         results: The results as they come; holds the plan, the columns and the clock.
+        admission: Who may keep a task from starting although its turn has come.
+        endings: What becomes of a task when an attempt has ended.
         end_of_run: The end of the run once it is cut short. Asked by whoever finds itself
             cancelled, so it also notices a cancellation from outside.
+        is_over: Has the run been cut short so that what is in flight is cancelled?
         wake: Wakes another worker.
-        outside: What the caller of the run is handling, if the run is part of an `except`.
     """
 
     graph_id: str
@@ -66,40 +59,41 @@ class Attempts:
     timers: Timekeeper
     borrowing: Borrowing | None
     threads: trio.CapacityLimiter
+    admission: Admission
+    endings: Endings
     end_of_run: Callable[[], End]
     is_over: Callable[[], bool]
     wake: Callable[[], None]
-    outside: BaseException | None
     _dooms: dict[int, Doom] = attrs.field(init=False, factory=dict)
     _watched: dict[int, Pump] = attrs.field(init=False, factory=dict)
 
     # -- making an attempt ------------------------------------------------------
 
     @enable_ki_protection
-    def prepare(self, pump: Pump, rank: int) -> Any:
-        if pump.kind & EXPIRES and self._overdue(rank):
-            self.queue.give_back(rank)
-            self.expire(rank)
-            return None
-        if pump.kind & FOREIGN:
-            assert self.borrowing is not None
-            if not self.borrowing.borrow(rank):
+    def prepare(self, pump: Pump) -> Any:
+        rank = pump.task
+        try:
+            if pump.kind & EXPIRES and self._overdue(rank):
                 self.queue.give_back(rank)
+                self.expire(rank)
                 return None
-        return self._attempt(rank)
+            admitted, args = self.admission.admit(rank, pump.kind)
+        except BaseException:
+            pump.task = -1  # a defect, and not this task's
+            raise
+        if admitted < 0:
+            return None
+        pump.task = admitted
+        return self._attempt(admitted, args)
 
     def _overdue(self, rank: int) -> bool:
         """Its timer is late: something kept the event loop busy."""
         deadline = self.results.plan.nodes[rank].deadline
         return deadline is not None and self.results.clock.trio(deadline) <= trio.current_time()
 
-    async def _attempt(self, rank: int) -> Any:
+    async def _attempt(self, rank: int, args: dict[str, Any]) -> Any:
         plan = self.results.plan
         node = plan.nodes[rank]
-        action = self.actions[plan.action[rank]]
-        args = node.normalized_args
-        if node.inputs:
-            args = substitute(args, self._input)
         context = TaskContext(
             task_id=node.task_id,
             action_name=node.action_name,
@@ -107,16 +101,9 @@ class Attempts:
             run_id=self.run_id,
             attempt=self.results.columns.attempts[rank] - 1,
             deadline=node.deadline,
-            node=node,
+            key=functools.partial(self.admission.key, rank, args),
         )
-        return await start(action, args, context, self.threads)
-
-    def _input(self, task_id: str) -> object:
-        rank = self.results.plan.rank(task_id)
-        if self.queue.state(rank) == SUCCEEDED:
-            return self.results.columns.responses[rank]
-        result = self.results.at(rank)
-        return Unavailable(task_id, result.state, result.error)
+        return await start(self.actions[plan.action[rank]], args, context, self.threads)
 
     # -- ending one from outside -------------------------------------------------
 
@@ -151,7 +138,7 @@ class Attempts:
         if (pump := self._watched.get(rank)) is not None:
             self.doom(pump, Doom(Ending.EXPIRED, error, str(error)))
         else:
-            self.end_unstarted(rank, Ending.EXPIRED, self._describe(error))
+            self.endings.unstarted(rank, Ending.EXPIRED, self.endings.describe(error))
 
     def doom(self, pump: Pump, doom: Doom) -> None:
         """Cancel the task in flight; the first cause holds, the end of the run among them."""
@@ -160,11 +147,6 @@ class Attempts:
             pump.doom = 1
             pump.scope.cancel()
 
-    def end_unstarted(self, rank: int, ending: Ending, failure: Failure) -> None:
-        """End a task that is not in flight; nothing happens if it has ended already."""
-        if self.queue.end(rank, STATE_CODE[FINAL_STATE[ending]]):
-            self.results.columns.failures[rank] = failure
-
     @enable_ki_protection
     def cancelled(self, pump: Pump) -> None:
         # Trio resumes Trio tasks in any order: this worker may be the first to learn that the
@@ -172,48 +154,51 @@ class Attempts:
         if not pump.doom:
             self.end_of_run()
 
-    # -- writing down its end ------------------------------------------------------
+    # -- its end ------------------------------------------------------------------
+
+    @enable_ki_protection
+    def succeeded(self, pump: Pump) -> bool:
+        self._dooms.pop(pump.task, None)
+        return self.endings.succeeded(pump.task, pump.generation)
 
     @enable_ki_protection
     def fail(self, pump: Pump, error: Exception) -> None:
         if pump.doom or self.is_over():
-            self._end_cancelled(pump.task, error)
+            self._end_cancelled(pump.task, pump.generation, error)
         else:
-            self._end(pump.task, Ending.ERROR, self._describe(error))
+            self.endings.failed(pump.task, pump.generation, Ending.ERROR, error)
 
     @enable_ki_protection
     def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
         self.results.columns.finished[pump.task] = trio.current_time()
+        generation = pump.generation
         if pump.doom or cancelled or self.is_over():
-            self._end_cancelled(pump.forget(), error)
+            self._end_cancelled(pump.forget(), generation, error)
             return
         if error is None:
             error = LeakedScopeError(
                 f"{self._task(pump.task)} raised trio.Cancelled although nothing had cancelled it; "
                 "a Cancelled must not be kept and raised elsewhere"
             )
-        self._end(pump.forget(), Ending.ERROR, self._describe(error))
+        self.endings.failed(pump.forget(), generation, Ending.ERROR, error)
 
-    def _end_cancelled(self, rank: int, raised: Exception | None) -> None:
+    def _end_cancelled(self, rank: int, generation: int, raised: Exception | None) -> None:
         """The state follows the cause; what the action raised meanwhile is kept."""
         doom = self._dooms.pop(rank, None)
         if doom is None:
             end = self.end_of_run()
-            doom = Doom(Ending.CANCELLED, None, end.reason)
+            doom = Doom(end.ending, None, end.reason)
+        if doom.ending is Ending.TIMEOUT:
+            assert doom.error is not None
+            self.endings.failed(rank, generation, doom.ending, raised, timeout=doom.error)
+            return
         if raised is not None:
-            failure = self._describe(raised, doom.reason)
+            failure = self.endings.describe(raised, doom.reason)
         elif doom.error is not None:
-            failure = self._describe(doom.error)
+            failure = self.endings.describe(doom.error)
         else:
             failure = Failure(doom.reason)
-        self._end(rank, doom.ending, failure)
-
-    def _describe(self, error: Exception, reason: str = "") -> Failure:
-        return describe_failure(error, reason=reason, outside=self.outside)
-
-    def _end(self, rank: int, ending: Ending, failure: Failure) -> None:
-        self.results.columns.failures[rank] = failure
-        self.queue.complete(rank, STATE_CODE[FINAL_STATE[ending]])
+        self.endings.stopped(rank, generation, doom.ending, failure)
 
     @enable_ki_protection
     def leaked(self, pump: Pump) -> Exception | None:

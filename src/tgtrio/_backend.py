@@ -13,12 +13,22 @@ from typing import TYPE_CHECKING
 COMPILED = os.environ.get("TGTRIO_PURE") != "1"
 
 if TYPE_CHECKING:
-    from ._pump import FOREIGN, IDLE, INLINE, PREPARED, RENEW, SLICE, Dispatch, Pump
+    from ._pump import FOREIGN, IDLE, INLINE, PREPARED, RENEW, REPORTED, SLICE, Dispatch, Pump
     from ._ready_queue import ReadyQueue
 else:
     if COMPILED:
         try:
-            from ._pump import FOREIGN, IDLE, INLINE, PREPARED, RENEW, SLICE, Dispatch, Pump
+            from ._pump import (
+                FOREIGN,
+                IDLE,
+                INLINE,
+                PREPARED,
+                RENEW,
+                REPORTED,
+                SLICE,
+                Dispatch,
+                Pump,
+            )
             from ._ready_queue import ReadyQueue
         except ImportError as error:
             COMPILED = False
@@ -29,7 +39,17 @@ else:
                 stacklevel=2,
             )
     if not COMPILED:
-        from ._pump_py import FOREIGN, IDLE, INLINE, PREPARED, RENEW, SLICE, Dispatch, Pump
+        from ._pump_py import (
+            FOREIGN,
+            IDLE,
+            INLINE,
+            PREPARED,
+            RENEW,
+            REPORTED,
+            SLICE,
+            Dispatch,
+            Pump,
+        )
         from ._ready_queue_py import ReadyQueue
 
 __all__ = [
@@ -39,6 +59,7 @@ __all__ = [
     "INLINE",
     "PREPARED",
     "RENEW",
+    "REPORTED",
     "SLICE",
     "Dispatch",
     "Pump",

@@ -23,7 +23,9 @@ from ._problems import suggest
 from ._results import TaskResult
 from ._states import ABORTED, SKIPPED, STATES, TaskState
 
-LATE = 1  # bit of `Columns.marks`: the value came after a timeout or a cancellation
+# Bits of `Columns.marks`.
+LATE = 1  # the value came after a timeout or a cancellation
+CACHED = 2  # the response was served, the action not called
 
 
 class Columns:
@@ -36,6 +38,9 @@ class Columns:
         self.marks = bytearray(size)
         self.responses: list[object] = [None] * size
         self.failures: dict[int, Failure] = {}  # also the reasons of what was cancelled alone
+        self.setbacks: dict[int, Failure] = {}  # of the last attempt that was to be repeated
+        self.leaders: dict[int, int] = {}  # of a follower that failed with its leader
+        self.keys: dict[int, str | None] = {}  # of tasks whose args were not known before
 
 
 @attrs.frozen
@@ -50,6 +55,11 @@ class ClockMap:
 
     def trio(self, when: datetime) -> float:
         return self.trio_start + (when - self.wall_start).total_seconds()
+
+    @property
+    def unix(self) -> float:
+        """What makes an instant of the Trio clock Unix time, in seconds."""
+        return self.wall_start.timestamp() - self.trio_start
 
     @classmethod
     def starting_at(cls, trio_now: float) -> ClockMap:
@@ -114,6 +124,7 @@ class TaskResults(Mapping[str, TaskResult]):
         failure = columns.failures.get(rank)
         started, finished = columns.started[rank], columns.finished[rank]
         ran = columns.attempts[rank] > 0
+        cached = bool(columns.marks[rank] & CACHED)
         root = self._root(rank)
         return TaskResult(
             task_id=node.task_id,
@@ -123,14 +134,21 @@ class TaskResults(Mapping[str, TaskResult]):
             exception=failure.exception if failure else None,
             traceback=failure.traceback if failure else "",
             attempts=columns.attempts[rank],
+            cached=cached,
             late=bool(columns.marks[rank] & LATE),
-            deadline_missed=self._missed(node, state, finished if ran else self.ended_at),
+            deadline_missed=self._missed(node, state, finished if ran or cached else self.ended_at),
             started_at=self.clock.wall(started) if ran else None,
-            finished_at=self.clock.wall(finished) if ran else None,
+            finished_at=self.clock.wall(finished) if ran or cached else None,
             execution_time_ms=(finished - started) * 1000 if ran else None,
             caused_by=None if root == rank else self.plan.nodes[root].task_id,
-            idempotency_key=key_of(node),
+            idempotency_key=self.key(rank),
         )
+
+    def key(self, rank: int) -> str | None:
+        """The idempotency key of a task, or None if it has none."""
+        if rank in self.columns.keys:
+            return self.columns.keys[rank]
+        return key_of(self.plan.nodes[rank])
 
     def _missed(self, node: TaskNode, state: TaskState, ended: float) -> bool:
         """A success at the very deadline is in time, a task that expires at it is not."""
@@ -155,6 +173,8 @@ class TaskResults(Mapping[str, TaskResult]):
 
     def _blamed(self, rank: int) -> int:
         """The dependency that kept a task from running, or -1."""
+        if (leader := self.columns.leaders.get(rank)) is not None:
+            return leader
         settled_by_policy = self.ends.state(rank) in (ABORTED, SKIPPED)
         if self.columns.attempts[rank] or not settled_by_policy:
             return -1

@@ -32,9 +32,10 @@ def make_dispatch(
     host: Host,
     queue: ReadyQueue,
     plan: Plan,
-    gates: Gates,
     actions: list[Action],
     columns: Columns,
+    kinds: bytearray,
+    flags: bytearray,
 ) -> Dispatch:
     """What the pumps share. Called by the Trio task whose context the actions get copies of."""
     clock = trio.lowlevel.current_clock()
@@ -44,8 +45,8 @@ def make_dispatch(
         queue=queue,
         plan=plan,
         functions=[action.function for action in actions],
-        kinds=bytes(map(_kind, actions)),
-        flags=_flags(plan, gates),
+        kinds=kinds,
+        flags=flags,
         columns=columns,
         context=contextvars.copy_context(),
         clock=clock.current_time,
@@ -54,17 +55,22 @@ def make_dispatch(
     )
 
 
+def kinds_of(actions: list[Action]) -> bytearray:
+    """What the pump must know of each action."""
+    return bytearray(map(_kind, actions))
+
+
 def _kind(action: Action) -> int:
     if action.wants_context or not (action.is_async or action.inline):
         return PREPARED
     return 0 if action.is_async else INLINE
 
 
-def _flags(plan: Plan, gates: Gates) -> bytes:
+def flags_of(plan: Plan, gates: Gates) -> bytearray:
     """The flags of the plan, and which tasks need a token of somebody else's limiter."""
     foreign = gates.foreign_lanes()
     if gates.lanes is None or not any(foreign):
-        return plan.flags
-    return bytes(
+        return bytearray(plan.flags)
+    return bytearray(
         flags | FOREIGN * foreign[lane] for flags, lane in zip(plan.flags, gates.lanes, strict=True)
     )

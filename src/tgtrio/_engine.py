@@ -1,40 +1,52 @@
 """One run of a graph, from the first task to the last result.
 
-The engine owns what belongs to the run as a whole: the queue, the workers, the
-timers, the tokens borrowed from others, and the cause that ends it. Whatever changes
-something from outside a pump (a timer, a cancellation, a token that came free) ends
-in `changed`, which wakes a worker if something may start, and notices the end.
+The engine owns what belongs to the run as a whole: its parts, the workers, and the
+cause that ends it. Whatever changes something from outside a pump (a timer, a
+cancellation, a token that came free, a breaker, the store) ends in `changed`, which
+wakes a worker if something may start, and notices the end.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._actions import Action
-from ._attempts import STATE_CODE, Attempts, Doom
-from ._backend import Pump, ReadyQueue
-from ._borrowing import Borrowing
-from ._columns import ClockMap, Columns, PastEnds, TaskResults
-from ._dispatch import SliceClock, make_dispatch
-from ._ends import Cause, End, raise_together
-from ._errors import DeadlockError, GraphRunningError, shorten
+from ._attempts import Doom
+from ._backend import Pump
+from ._breakers import Breakers
+from ._cache import CacheOfStore, ResponseCache
+from ._chronicle import Chronicle
+from ._columns import PastEnds
+from ._dispatch import SliceClock
+from ._durable import Durable
+from ._endings import STATE_CODE
+from ._ends import STORED_STATES, Cause, End, raise_together
+from ._errors import CrashLoopError, DeadlockError, GraphRunningError, StoreError, shorten
+from ._identity import key_of
 from ._limits import UNBOUNDED, Gates, Limit
 from ._outcome import Ending, Failure
+from ._parts import Parts
 from ._plan import EXPIRES, Plan
 from ._results import GraphResult
+from ._settings import Settings
 from ._states import FIRST_TERMINAL, RUNNING, STATES, TaskState
-from ._timekeeper import Timekeeper
+from ._store_journal import Journal
 from ._worker import work
 
 if TYPE_CHECKING:
     from ._graph import TaskGraph
+
+MOST_CRASHES = 10  # in a row, without progress, until a task that was in flight is given up
+
+# Why the queue is paused.
+STORE_BUSY = "the store has too much to write"
 
 
 class PastRun:
@@ -53,11 +65,14 @@ class Engine:
     """One run. Made outside of it; everything that can be refused has been.
 
     Args:
-        graph: The graph; it counts as running from `claim` to the end of `execute`.
+        graph: The graph; it counts as running from `begin` to the end of `execute`.
         actions: What does the work, by the plan's action numbers.
         gates: The caps and resource caps of this run.
         max_parallel: How many tasks may be in flight.
-        run_id: The name of this run; None for a random one.
+        settings: The options.
+        breakers: Of a scheduler or an executor; None: the run makes its own.
+        cache: Of an executor.
+        chronicle: Where what happens rarely is written down.
     """
 
     def __init__(
@@ -67,17 +82,26 @@ class Engine:
         actions: list[Action],
         gates: Gates,
         max_parallel: Limit,
-        run_id: str | None = None,
+        settings: Settings,
+        breakers: Breakers,
+        cache: ResponseCache | None,
+        chronicle: Chronicle,
     ) -> None:
-        self.graph, self.plan, self.gates = graph, plan, gates
-        self.run_id = uuid.uuid4().hex if run_id is None else run_id
+        self.graph, self.plan = graph, plan
+        self.run_id = uuid.uuid4().hex if settings.run_id is None else settings.run_id
         self.active = False
         self.end: End | None = None
         self.fatal: list[BaseException] = []
         self.finished = trio.Event()
         self.result: GraphResult | None = None
-        self._actions = actions
+        self._actions, self._gates, self._settings = actions, gates, settings
+        self._breakers, self._cache, self._chronicle = breakers, cache, chronicle
         self._limit = max_parallel if isinstance(max_parallel, int) else UNBOUNDED
+        self._durable: Durable | None = None
+        self._journal: Journal | None = None
+        self._parts: Parts | None = None
+        self._pauses: set[str] = set()
+        self._looking_up = 0  # keys that are being looked up in the store
         self._all_ended = trio.Event()
         self._pumps: list[Pump] = []
         self._idle = trio.lowlevel.ParkingLot()
@@ -85,93 +109,102 @@ class Engine:
         self._waking = False  # a worker was woken or started and has not run since
         self._nursery: trio.Nursery | None = None
 
-    # -- the life of a run ----------------------------------------------------------
+    # -- before it ------------------------------------------------------------------
 
-    def claim(self) -> None:
-        """The graph is running from now on. Raises GraphRunningError if it was already."""
-        running = self.graph._run_state
-        if running is not None and running.active:
+    async def begin(self) -> None:
+        """The graph is running from now on. A checkpoint only if there is a store.
+
+        Raises:
+            GraphRunningError: It was already, here or in another process.
+            StoreError: The store cannot be read or written.
+        """
+        before = self.graph._run_state
+        if before is not None and before.active:
             raise GraphRunningError(
                 f"graph {shorten(self.graph.graph_id)} is running already; "
                 "wait for its end, or describe it twice to run it twice at once"
             )
-        self._set_up()
         self.active = True
         self.graph._run_state = self
+        try:
+            if self._settings.store is not None:
+                self._durable = Durable(
+                    self._settings.store, self._store_written, self._store_failed
+                )
+                await self._open_store(self._durable)
+            self._set_up()
+        except BaseException:
+            self.active = False
+            self.graph._run_state = before
+            if self._durable is not None:
+                self._durable.let_go()
+            raise
+
+    async def _open_store(self, durable: Durable) -> None:
+        journal = await durable.open(self.graph.graph_id, self._settings.run_id, len(self.plan))
+        self._journal, self.run_id = journal, journal.run_id
 
     def _set_up(self) -> None:
-        plan, gates = self.plan, self.gates
-        self._started = trio.current_time()
-        self._clock = ClockMap.starting_at(self._started)
-        self.columns = Columns(len(plan))
-        self.queue = ReadyQueue(
-            plan.dependent_offsets,
-            plan.dependents,
-            plan.indegrees,
-            plan.policies,
-            self._limit,
-            gates.lanes,
-            gates.lane_gates,
-            gates.capacities,
-        )
-        self.results = TaskResults(
-            plan=plan, columns=self.columns, ends=self.queue, clock=self._clock
-        )
-        self._timers = Timekeeper(lambda timers: self._spawn(timers.run))
-        self._borrowing = self._make_borrowing() if gates.limiters else None
-        self._attempts = Attempts(
-            graph_id=self.graph.graph_id,
-            run_id=self.run_id,
-            actions=self._actions,
-            results=self.results,
-            queue=self.queue,
-            timers=self._timers,
-            borrowing=self._borrowing,
-            threads=trio.CapacityLimiter(self._limit),
-            end_of_run=self._end_of_run,
-            is_over=lambda: self.end is not None,
-            wake=self.wake,
-            outside=sys.exception(),
-        )
-        self._dispatch = make_dispatch(
-            self._attempts, self.queue, plan, gates, self._actions, self.columns
-        )
-
-    def _make_borrowing(self) -> Borrowing:
-        return Borrowing(
+        parts = self._parts = Parts(
+            self,
+            self.graph.graph_id,
+            self.run_id,
             self.plan,
-            self.gates,
-            self.queue,
-            self.changed,
-            lambda wait, gate: self._spawn(functools.partial(wait, gate)),
+            self._actions,
+            self._gates,
+            self._limit,
+            self.graph.max_retry_tokens,
+            self._settings,
+            self._breakers,
+            self._cache,
+            self._journal,
+            self._chronicle,
         )
+        self.queue, self.columns, self.results = parts.queue, parts.columns, parts.results
+
+    # -- the life of a run ----------------------------------------------------------
 
     async def execute(self) -> GraphResult:
-        """Run the claimed graph to its end, whatever that is.
+        """Run the graph, after `begin`, to its end, whatever that is.
 
         Raises what no action may swallow (KeyboardInterrupt, SystemExit and the like, bare
-        when alone), and `Cancelled` from outside.
+        when alone), `StoreError`, and `Cancelled` from outside.
         """
-        slices = SliceClock(self._dispatch)
+        parts = self._parts
+        assert parts is not None
+        slices = SliceClock(parts.dispatch)
         trio.lowlevel.add_instrument(slices)
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                await self._until_all_ended()
+                await self._until_all_ended(parts)
                 nursery.cancel_scope.cancel()
         finally:
             trio.lowlevel.remove_instrument(slices)
-            self._conclude()
+            self._nursery = None
+            self._end_all(parts)
+            try:
+                await self._write_rest(parts)
+            finally:
+                self._conclude(parts)
+        for error in self.fatal:
+            if isinstance(error, StoreError):
+                error.result = self.result
         raise_together(self.fatal)
         if self._cancelled_outside:
             await trio.lowlevel.checkpoint_if_cancelled()
         assert self.result is not None
         return self.result
 
-    async def _until_all_ended(self) -> None:
+    async def _until_all_ended(self, parts: Parts) -> None:
         try:
             await trio.lowlevel.checkpoint()  # also of a graph without tasks
-            self._set_timers()
+            self._set_timers(parts)
+            parts.guards.attach(parts.dispatch)
+            self._give_up_crashers(parts)
+            if parts.watch is not None:
+                parts.watch.begin()
+            await self._look_up_shared(parts)
             if self.queue.unfinished and self.end is None:
                 self._start_worker()
                 await self._all_ended.wait()
@@ -182,58 +215,116 @@ class Engine:
         except BaseException as error:
             self.interrupted(error)
 
-    def _set_timers(self) -> None:
+    def _set_timers(self, parts: Parts) -> None:
         timeout_ms = self.graph.graph_timeout_ms
         if timeout_ms is not None:
             reason = f"the graph timed out after {timeout_ms:g} ms"
-            when = self._started + timeout_ms / 1000
-            self._timers.at(when, lambda: self.cut_short(Cause.TIMED_OUT, reason))
+            when = parts.started + timeout_ms / 1000
+            parts.timers.at(when, lambda: self.cut_short(Cause.TIMED_OUT, reason))
         for rank, flags in enumerate(self.plan.flags):
             if flags & EXPIRES:
                 deadline = self.plan.nodes[rank].deadline
                 assert deadline is not None
-                self._timers.at(self._clock.trio(deadline), functools.partial(self._expire, rank))
-        self._timers.act_until(self._started)  # what is overdue must not start first
+                parts.timers.at(parts.clock.trio(deadline), functools.partial(self._expire, rank))
+        parts.timers.act_until(parts.started)  # what is overdue must not start first
 
     def _expire(self, rank: int) -> None:
-        self._attempts.expire(rank)
+        assert self._parts is not None
+        self._parts.attempts.expire(rank)
         self.changed()
 
-    @enable_ki_protection
-    def _conclude(self) -> None:
-        """The nursery is closed, nothing runs: leave no task unfinished, and make the result."""
+    def _give_up_crashers(self, parts: Parts) -> None:
+        """Fail the tasks that were in flight each time the program crashed."""
+        crashes = {} if self._journal is None else self._journal.crashes
+        for rank, node in enumerate(self.plan.nodes if crashes else ()):
+            count = crashes.get(node.task_id, 0)
+            if count >= MOST_CRASHES:
+                error = CrashLoopError(
+                    f"task {shorten(node.task_id)}: it was in flight at {count} crashes of the "
+                    "program in a row, without any progress between them; it is not tried again "
+                    "in this run. Mend it, and begin a new run with run_id="
+                )
+                failure = parts.endings.describe(error)
+                parts.endings.unstarted(rank, Ending.ERROR, failure, for_good=True)
+
+    def _end_all(self, parts: Parts) -> None:
+        """The nursery is closed, nothing runs: give back what the attempts had."""
         for pump in self._pumps:
             if pump.task >= 0:  # an interrupt cut its worker short
-                self._attempts.settle(pump, None, cancelled=True)
-        if self._borrowing is not None:
-            self._borrowing.release_all()
-        if self.end is not None:
-            self.queue.end_rest(STATE_CODE[self.end.fate.not_started])
+                parts.attempts.settle(pump, None, cancelled=True)
+        if parts.borrowing is not None:
+            parts.borrowing.release_all()
+        if parts.watch is not None:
+            parts.watch.end()
+        parts.guards.detach()
+
+    async def _write_rest(self, parts: Parts) -> None:
+        """Have everything on disk; what waited for that has succeeded then."""
+        if self._durable is None:
+            self._end_rest()
+            return
+        assert parts.recorder is not None
+        try:
+            await self._durable.flush()
+            parts.recorder.all_written()
+            self._end_rest()
+            parts.results.ended_at = trio.current_time()
+            parts.recorder.record_rest()
+            state = "finished" if self.end is None else STORED_STATES[self.end.cause]
+            await self._durable.close(state, self.statistics())
+        except StoreError as error:
+            self._durable.let_go()
+            self._store_failed(error)
+            self._end_rest()
+
+    def _end_rest(self) -> None:
+        """No state stays RUNNING, or waits to start."""
+        if self.end is None:
+            return
+        fate = self.end.fate
+        self.queue.end_rest(STATE_CODE[fate.not_started])
+        for rank, state in enumerate(self.queue.states()):
+            if state == RUNNING:  # its success did not get to the disk
+                self.columns.failures[rank] = Failure(self.end.reason)
+                self.columns.responses[rank] = None
+                self.queue.complete(rank, STATE_CODE[fate.in_flight or fate.not_started])
+
+    @enable_ki_protection
+    def _conclude(self, parts: Parts) -> None:
+        """Make the result, and let go of everything else."""
         ended = trio.current_time()
+        parts.sharing.warn_of_collapse()
         self.results.ended_at = ended
         self.results.ends = PastEnds(self.queue.states(), self.queue.parents())
+        statistics = self.statistics()
         self.result = GraphResult(
             graph_id=self.graph.graph_id,
             run_id=self.run_id,
             total_tasks=len(self.plan),
             results=self.results,
-            statistics=self.statistics(),
-            elapsed_ms=(ended - self._started) * 1000,
-            completed_at=self._clock.wall(ended).isoformat(),
+            statistics=statistics,
+            elapsed_ms=(ended - parts.started) * 1000,
+            completed_at=parts.clock.wall(ended).isoformat(),
             timed_out=self.end is not None and self.end.cause is Cause.TIMED_OUT,
+            aborted_reason=self._aborted_reason(),
             ok=self._all_well(),
         )
         self.active = False
         if self.graph._run_state is self:  # the graph must not keep all results alive
-            self.graph._run_state = PastRun(self.statistics())
-        self._nursery = None
+            self.graph._run_state = PastRun(statistics)
         self._let_go()
         self.finished.set()
+
+    def _aborted_reason(self) -> str | None:
+        aborted = self.end is not None and self.end.cause is Cause.ABORTED
+        return self.end.reason if aborted and self.end is not None else None
 
     def _let_go(self) -> None:
         """Break the cycles: a run that is over goes at once, not when the collector comes."""
         self._pumps.clear()
-        del self._attempts, self._dispatch, self._timers, self._borrowing
+        if self._parts is not None:
+            self._parts.dissolve()
+        self._parts = self._durable = self._journal = None
 
     def _all_well(self) -> bool:
         counts = dict(zip(STATES, self.queue.counts(), strict=True))
@@ -246,29 +337,53 @@ class Engine:
     def cut_short(self, cause: Cause, reason: str) -> None:
         """End the run now: nothing starts any more, what is in flight is cancelled.
 
-        The first cause wins. Does nothing once the last task has ended.
+        The first cause wins, but a drain that what is in flight outlasts is cut short by the
+        next. Does nothing once the last task has ended.
         """
-        if self.end is not None or (self.queue.unfinished == 0 and cause is not Cause.INTERRUPTED):
+        if self.is_over() or (self.queue.unfinished == 0 and cause is not Cause.INTERRUPTED):
             return
-        self.end = End(cause, reason)
-        self.results.end_reason = reason
-        self._dispatch.ended = True
-        self.queue.stop()
+        self._set_end(End(cause, reason))
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
+
+    def _set_end(self, end: End) -> None:
+        if self.end is None:
+            self.results.end_reason = end.reason
+        self.end = end
+        self.queue.stop()
+        if self._parts is not None:
+            self._parts.dispatch.ended = end.cancels
+
+    def drain(self, reason: str) -> None:
+        """End the run gently: nothing starts any more, what is in flight runs to its end."""
+        if self.end is not None or self.queue.unfinished == 0:
+            return
+        self._set_end(End(Cause.DRAINED, reason))
+        self.queue.end_rest(STATE_CODE[TaskState.CANCELLED])
+        self.changed()
+
+    def abort(self, reason: str) -> None:
+        """A safety rule ends the run."""
+        self.cut_short(Cause.ABORTED, reason)
+
+    def is_over(self) -> bool:
+        """Was the run cut short, so that what is in flight is cancelled?"""
+        return self.end is not None and self.end.cancels
+
+    def goes_on(self) -> bool:
+        """May anything still start?"""
+        return self.end is None
 
     def cancelled(self) -> None:
         """Somebody of this run got `Cancelled`."""
         if self.queue.unfinished:
-            self._end_of_run()
+            self.end_of_run()
 
-    def _end_of_run(self) -> End:
+    def end_of_run(self) -> End:
         """Why the run is cancelled. If nobody here did it, it was somebody outside."""
-        if self.end is None:
-            self.end = End(Cause.OUTSIDE, "the run was cancelled from outside")
-            self.results.end_reason = self.end.reason
-            self._dispatch.ended = True
-            self.queue.stop()
+        if not self.is_over():
+            self._set_end(End(Cause.OUTSIDE, "the run was cancelled from outside"))
+        assert self.end is not None
         return self.end
 
     @enable_ki_protection
@@ -281,19 +396,72 @@ class Engine:
 
     def cancel_task(self, rank: int, reason: str) -> None:
         """Cancel one task; its dependents go by their policies."""
-        if self.queue.unfinished == 0:
+        if self._parts is None or self.queue.unfinished == 0:
             return
-        failure = Failure(reason)
         for pump in self._pumps:
             if pump.task == rank:
-                self._attempts.doom(pump, Doom(Ending.CANCELLED, None, reason))
+                self._parts.attempts.doom(pump, Doom(Ending.CANCELLED, None, reason))
                 return
-        self._attempts.end_unstarted(rank, Ending.CANCELLED, failure)
+        self._parts.endings.unstarted(rank, Ending.CANCELLED, Failure(reason))
         self.changed()
+
+    # -- the store -------------------------------------------------------------------------
+
+    def _store_written(self, number: int) -> None:
+        if self._parts is not None and self._parts.recorder is not None:
+            self._parts.recorder.written(number)
+            self.changed()
+
+    def _store_failed(self, error: StoreError) -> None:
+        """Nothing can be written any more: that ends the run."""
+        if not any(isinstance(other, StoreError) for other in self.fatal):
+            self.fatal.append(error)
+        self.cut_short(Cause.STORE_FAILED, f"the store failed: {error}")
+
+    def hold_back(self, wanted: bool) -> None:
+        """Nothing may start for now, or it may again."""
+        if wanted:
+            self._pauses.add(STORE_BUSY)
+            self.queue.pause()
+        else:
+            self._pauses.discard(STORE_BUSY)
+            if not self._pauses:
+                self.queue.resume()
+                self.changed()
+
+    async def _look_up_shared(self, parts: Parts) -> None:
+        """Ask the store for the work of all tasks whose keys are known, at once."""
+        for cache in parts.caches:
+            if isinstance(cache, CacheOfStore):
+                nodes = [node for r, node in enumerate(self.plan.nodes) if parts.sharing.shares(r)]
+                cache.asked.update(filter(None, map(key_of, nodes)))
+                cache.found.update(await self._ask_store(cache.asked))
+
+    def look_up(self, cache: CacheOfStore, key: str, rank: int) -> None:
+        """Look a key up in the store, and let the task go then."""
+
+        async def look_up() -> None:
+            cache.found.update(await self._ask_store([key]))
+            self._looking_up -= 1
+            if self._parts is not None:
+                self._parts.endings.released(rank)
+
+        self._looking_up += 1
+        self.spawn(look_up)
+
+    async def _ask_store(self, keys: Any) -> dict[str, object]:
+        assert self._durable is not None
+        assert self._parts is not None
+        ttl = self._settings.reuse_ttl
+        newer_than: datetime | None = None
+        if ttl is not None:
+            newer_than = self._parts.clock.wall(trio.current_time()) - timedelta(seconds=ttl)
+        return await self._durable.look_up(keys, newer_than)
 
     # -- workers -------------------------------------------------------------------------
 
-    def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+    def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Start a Trio task of the run."""
         assert self._nursery is not None
         self._nursery.start_soon(self._guarded, function)
 
@@ -303,36 +471,47 @@ class Engine:
             await function()
         except trio.Cancelled:
             raise
+        except StoreError as error:
+            self._store_failed(error)
         except BaseException as error:
             self.interrupted(error)
 
     def _start_worker(self) -> None:
         self._waking = True
-        self._spawn(self._work)
+        self.spawn(self._work)
 
     async def _work(self) -> None:
         self._waking = False
+        assert self._parts is not None
         trio_task = trio.lowlevel.current_task()
-        pump = Pump(self._dispatch, trio_task)
+        pump = Pump(self._parts.dispatch, trio_task)
         self._pumps.append(pump)
         await work(self, pump, trio_task)
 
     def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
-        self._attempts.settle(pump, error, cancelled)
+        assert self._parts is not None
+        self._parts.attempts.settle(pump, error, cancelled)
 
     async def rest(self) -> None:
         """Nothing may start now: park until something may."""
-        if self._borrowing is not None:
-            self._borrowing.release_spares()  # who could use them would not rest
+        assert self._parts is not None
+        if self._parts.borrowing is not None:
+            self._parts.borrowing.release_spares()  # who could use them would not rest
         if self.queue.unfinished == 0:
             self._all_ended.set()
         elif self.queue.running == 0:
-            self._refuse_to_hang()
+            self._refuse_to_hang(self._parts)
         await self._idle.park()
         self._waking = False
 
-    def _refuse_to_hang(self) -> None:
-        awaited = len(self._timers) or (self._borrowing is not None and self._borrowing.waiting)
+    def _refuse_to_hang(self, parts: Parts) -> None:
+        awaited = (
+            len(parts.timers)
+            or (parts.borrowing is not None and parts.borrowing.waiting)
+            or (parts.recorder is not None and parts.recorder.waiting)
+            or parts.guards.isolated
+            or self._looking_up
+        )
         if awaited or self._waking or self.end is not None or self.queue.startable():
             return
         unfinished = [
@@ -359,8 +538,8 @@ class Engine:
     @enable_ki_protection
     def changed(self) -> None:
         """Something changed from outside a pump: see to it that it takes effect."""
-        if self._borrowing is not None:
-            self._borrowing.dismiss_idle_waiters()
+        if self._parts is not None and self._parts.borrowing is not None:
+            self._parts.borrowing.dismiss_idle_waiters()
         if self.queue.unfinished == 0:
             self._all_ended.set()
         elif self.queue.startable():
@@ -370,12 +549,17 @@ class Engine:
 
     def statistics(self) -> dict[str, Any]:
         """The figures of `TaskGraph.get_stats`, now."""
+        parts = self._parts
+        if parts is None and self.result is not None:
+            return {**self.result.statistics}
+        if parts is None:  # the store is being opened
+            return self.graph._pending_statistics()
         counts = self.queue.counts()
         return {
             "total_tasks": len(self.plan),
             "running_tasks": counts[RUNNING],
             "states": {state.value: n for state, n in zip(STATES, counts, strict=True)},
-            "retry_tokens_used": 0,
-            "cached_tasks": 0,
-            "breaker_states": {},
+            "retry_tokens_used": parts.retries.used,
+            "cached_tasks": parts.sharing.served,
+            "breaker_states": parts.guards.statistics(parts.clock),
         }

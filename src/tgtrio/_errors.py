@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 LONGEST_VALUE = 200
 
@@ -123,6 +124,36 @@ class CommandFailedError(TgtrioError):
 
 class LeakedScopeError(TgtrioError, RuntimeError):
     """An action ended while a cancel scope, nursery or lock that it had entered was still held."""
+
+
+class CircuitOpenError(TgtrioError):
+    """A circuit breaker lets nobody through: it is open, or a probe is under way."""
+
+
+class StoreError(TgtrioError):
+    """A store cannot be opened, read or written.
+
+    `result` is what is known of the run that the failure ended, where it ended one.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class LedgerError(TgtrioError, ValueError):
+    """A ledger has been changed or cut, or holds a line that is none of its own.
+
+    `line` is the number of the first broken line, from 1.
+    """
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class CrashLoopError(TgtrioError, RuntimeError):
+    """A task was in flight each time the program crashed, and is not tried again."""
 
 
 class DeadlockError(TgtrioError, RuntimeError):

@@ -1,7 +1,7 @@
-"""`TaskExecutor`: one task through its attempts, alone, without a graph.
+"""`TaskExecutor`: single tasks, executed alone, without a graph.
 
-The run holds a task that waits for its next attempt; the executor sleeps. What follows from
-an attempt is decided by the same function (`_outcome.decide`).
+Equal work that is asked for at the same time is done once, and what has succeeded is served
+from a cache.
 """
 
 from __future__ import annotations
@@ -9,57 +9,87 @@ from __future__ import annotations
 import math
 import random
 import sys
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 import trio
 
-from ._actions import Action, TaskContext, make_action, start
-from ._checks import check_milliseconds
+from ._actions import Action, make_action
+from ._arguments import encode_json
+from ._breaker import DEFAULT_BREAKER, BreakerPolicy
+from ._breakers import Breakers
+from ._cache import ResponseCache
+from ._checks import check_count, check_milliseconds
+from ._chronicle import Chronicle
 from ._columns import ClockMap
-from ._errors import (
-    InvalidArgumentError,
-    InvalidTypeError,
-    shorten,
-)
+from ._durable import Durable
+from ._errors import InvalidArgumentError, InvalidTypeError, StoreError, shorten
+from ._execution import Execution
 from ._identity import key_of
 from ._node import TaskNode
-from ._outcome import (
-    FINAL_STATE,
-    Ending,
-    Failure,
-    decide,
-    describe_failure,
-    expiry_error,
-    timeout_error,
-)
+from ._outcome import describe_failure
+from ._policies import check_breaker, check_retry, settled
+from ._recorder import row_of
 from ._results import TaskResult
 from ._retry import DEFAULT_RETRY, RetryPolicy, policy_for
+from ._settings import check_seed, check_store
 from ._states import TaskState
+from ._store import RawStore
+from ._timekeeper import Timekeeper
+from ._watch import Monitor, Watch, check_monitor
+
+
+class Flight:
+    """One execution that others wait for."""
+
+    def __init__(self) -> None:
+        self.over = trio.Event()
+        self.result: TaskResult | None = None  # None still at the end: it was cancelled
 
 
 class TaskExecutor:
     """Executes single tasks: timeout, retries, back-off, and a result instead of an exception.
 
-    Any number of tasks may be executed at the same time.
+    Any number of tasks may be executed at the same time. Those with one idempotency key are
+    executed once, and a success is served to later ones from a cache; failures never are.
 
     Args:
-        retry: How failed attempts are repeated; a task's own `max_retries` goes before the
-            policy's. None switches retries off, also for tasks that ask for some.
+        retry: How failed attempts are repeated; an action's own policy goes before it, and a
+            task's own `max_retries` before both. None switches retries off, also for tasks that
+            ask for some.
+        breaker: When the circuit breaker of an action opens; None for no breakers. They live as
+            long as the executor.
+        abort_monitor: Safety rules, asked before every attempt.
+        raw_store: Every execution is kept there, as a run of its own.
+        cache_size: How many responses are kept; those that were not used for longest go first.
+            0 keeps none.
         seed: Makes the back-offs the same every time.
 
     Raises:
-        InvalidTypeError: An argument is of a type that it cannot have.
+        InvalidTypeError, InvalidValueError: An argument is of a type, or has a value, that it
+            cannot have.
     """
 
     def __init__(
-        self, *, retry: RetryPolicy | None = DEFAULT_RETRY, seed: int | None = None
+        self,
+        *,
+        retry: RetryPolicy | None = DEFAULT_RETRY,
+        breaker: BreakerPolicy | None = DEFAULT_BREAKER,
+        abort_monitor: Monitor | None = None,
+        raw_store: RawStore | None = None,
+        cache_size: int = 10_000,
+        seed: int | None = None,
     ) -> None:
-        self._retry = check_retry(retry)
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-            raise InvalidTypeError(f"seed is {shorten(seed)}; it must be an int or None")
-        self._rng = random.Random(seed)
+        self.retry = check_retry(retry)
+        self.abort_monitor = check_monitor(abort_monitor)
+        self.raw_store = check_store(raw_store, "raw_store")
+        self.cache = ResponseCache(check_count(("option", "cache_size"), "value", cache_size))
+        self.chronicle = Chronicle(getattr(abort_monitor, "ledger", None), raw_store)
+        self.breakers = Breakers(check_breaker(breaker), self.chronicle)
+        self._rng = random.Random(check_seed(seed))
+        self._flights: dict[str, Flight] = {}
 
     async def execute(
         self,
@@ -69,12 +99,15 @@ class TaskExecutor:
     ) -> TaskResult:
         """Execute one task, and return when it has succeeded or failed for good.
 
-        What the callable raises is in the result and not raised. Always a checkpoint.
+        What the callable raises is in the result and not raised. A task with the key of one that
+        is being executed waits for that one, and shares its response or its failure. Always a
+        checkpoint.
 
         Cancellation: cancels the attempt or the back-off and passes on. A value that the
         callable returns all the same is kept (`late=True`), and so is an `Exception` that it
         raises instead (the state is CANCELLED); the caller gets `trio.Cancelled` at its next
-        checkpoint. A plain function in a thread is waited for.
+        checkpoint. A plain function in a thread is waited for. If others wait for this very
+        execution, one of them executes the task anew.
 
         Args:
             node: The task. Its dependencies and its priority do not matter here. With
@@ -87,165 +120,163 @@ class TaskExecutor:
             InvalidArgumentError: The arguments hold `output_of`; there is no other task here.
             InvalidTypeError, InvalidValueError: An argument is of a type, or has a value, that
                 it cannot have.
+            StoreError: The store cannot be written; `result` is what the execution came to.
             KeyboardInterrupt, SystemExit: And whatever else is no `Exception`.
 
         Returns:
             The result; `attempts` says how often the callable was called.
         """
-        if not isinstance(node, TaskNode):
-            raise InvalidTypeError(f"{shorten(node)} is no TaskNode but a {type(node).__name__}")
-        if node.inputs:
-            raise InvalidArgumentError(
-                f"task {shorten(node.task_id)} takes the output of task {shorten(node.inputs[0])}, "
-                "but is executed alone; put it into a graph, or the value into its arguments",
-                "normalized_args",
-            )
+        return await self._execute(node, task_callable, timeout_ms, anew=False)
+
+    async def execute_anew(
+        self,
+        node: TaskNode,
+        task_callable: Callable[..., Any] | Action,
+        timeout_ms: float | None = None,
+    ) -> TaskResult:
+        """Execute one task as `execute` does, but never be served from another execution.
+
+        Cancellation: as of `execute`, and so are arguments, errors and result.
+        """
+        return await self._execute(node, task_callable, timeout_ms, anew=True)
+
+    async def _execute(
+        self, node: TaskNode, task_callable: object, timeout_ms: float | None, *, anew: bool
+    ) -> TaskResult:
+        _check_node(node)
         if timeout_ms is None:
             timeout_ms = node.task_timeout_ms
         else:
             timeout_ms = check_milliseconds(("task", node.task_id), "timeout_ms", timeout_ms)
-        execution = _Execution(
+        action = make_action(node.action_name, task_callable)
+        execution = Execution(
             node=node,
-            action=make_action(node.action_name, task_callable),
+            action=action,
             timeout_ms=math.inf if timeout_ms is None else timeout_ms,
-            policy=policy_for(self._retry, node.max_retries),
+            policy=policy_for(settled(action.policies.retry, self.retry), node.max_retries),
             rng=self._rng,
+            breaker=self.breakers.of(node.action_name, action.policies.breaker),
+            idempotent=action.policies.idempotent,
             outside=sys.exception(),
         )
         await trio.lowlevel.checkpoint()
-        return await execution.run()
+        key = key_of(node) if action.policies.idempotent else None
+        if key is None or anew:
+            return await self._kept(execution)
+        return await self._once(key, execution)
 
+    # -- equal work -------------------------------------------------------------------
 
-def check_retry(value: object) -> RetryPolicy | None:
-    """The option `retry`."""
-    if value is None or isinstance(value, RetryPolicy):
-        return value
-    raise InvalidTypeError(f"retry is {shorten(value)}; it must be a RetryPolicy or None")
-
-
-@attrs.define(eq=False, kw_only=True)
-class _Execution:
-    """The way of one task through its attempts.
-
-    Instants are those of the Trio clock; the wall clock is read once, at the start.
-    """
-
-    node: TaskNode
-    action: Action
-    timeout_ms: float
-    policy: RetryPolicy | None
-    rng: random.Random
-    outside: BaseException | None  # what is being handled around the call
-    clock: ClockMap = attrs.field(init=False)
-    deadline: float = attrs.field(init=False, default=math.inf)
-    attempts: int = attrs.field(init=False, default=0)
-    started: float = attrs.field(init=False, default=0.0)
-    ended: float = attrs.field(init=False, default=0.0)
-    response: object = attrs.field(init=False, default=None)
-    late: bool = attrs.field(init=False, default=False)
-    failure: Failure | None = attrs.field(init=False, default=None)
-
-    @property
-    def expires(self) -> float:
-        """When the task fails whatever it is doing, or inf."""
-        return self.deadline if self.node.expire_at_deadline else math.inf
-
-    async def run(self) -> TaskResult:
-        now = trio.current_time()
-        self.clock = ClockMap.starting_at(now)
-        if self.node.deadline is not None:
-            self.deadline = self.clock.trio(self.node.deadline)
-        if now >= self.expires:
-            return self._expire()
+    async def _once(self, key: str, execution: Execution) -> TaskResult:
+        """Be served, wait for the one that executes it now, or execute it."""
+        node = execution.node
         while True:
-            ending, raised = await self._attempt()
-            decision = decide(ending, raised, self.policy, self.attempts - 1, self.rng)
-            if ending is not Ending.VALUE:
-                self.failure = self._describe(ending, raised)
-            if decision.retry_after is None:
-                return self._result(decision.state, self.ended)
-            next_start = self.ended + decision.retry_after
-            await trio.sleep_until(min(next_start, self.expires))
-            if next_start >= self.expires:
-                return self._expire()
+            cached = self.cache.get(key, 0.0)
+            if cached is not None:
+                return _served(node, key, cached[0])
+            flight = self._flights.get(key)
+            if flight is None:
+                return await self._lead(key, execution)
+            await flight.over.wait()
+            result = flight.result
+            if result is not None and result.success:
+                return _served(node, key, result.response)
+            if result is not None and result.state is TaskState.FAILED:
+                return attrs.evolve(
+                    result, task_id=node.task_id, attempts=0, caused_by=result.task_id
+                )
 
-    async def _attempt(self) -> tuple[Ending, Exception | None]:
-        """Call the action once: how it ended, and what it raised."""
-        self.attempts += 1
-        self.started = trio.current_time()
-        returned, late, value, raised = False, False, None, None
-        scope = trio.CancelScope(deadline=min(self._timeout, self.expires))
+    async def _lead(self, key: str, execution: Execution) -> TaskResult:
+        flight = self._flights[key] = Flight()
         try:
-            with scope:
-                value = await start(self.action, self.node.normalized_args, self._context())
-                returned, late = True, scope.cancel_called
-        except Exception as exc:  # whatever it is, it is this task's and nobody else's
-            raised = exc
-        self.ended = trio.current_time()
-        cancelled = trio.current_effective_deadline() <= self.ended  # from outside
-        if returned and raised is None:
-            self.response, self.late = value, late or cancelled
-            return Ending.VALUE, None
-        if cancelled:
-            return Ending.CANCELLED, raised
-        if not scope.cancel_called:
-            return Ending.ERROR, raised
-        return (Ending.EXPIRED if self.expires <= self._timeout else Ending.TIMEOUT), raised
+            result = await self._kept(execution)
+            flight.result = result
+            if result.success and result.finished_at is not None:
+                self.cache.put(key, result.response, result.finished_at.timestamp())
+            return result
+        finally:
+            del self._flights[key]
+            flight.over.set()
 
-    @property
-    def _timeout(self) -> float:
-        """When the present attempt runs out of time."""
-        return self.started + self.timeout_ms / 1000
+    # -- around the attempts --------------------------------------------------------------
 
-    def _context(self) -> TaskContext:
-        return TaskContext(
-            task_id=self.node.task_id,
-            action_name=self.node.action_name,
-            graph_id=None,
-            run_id=None,
-            attempt=self.attempts - 1,
-            deadline=self.node.deadline,
-            node=self.node,
+    async def _kept(self, execution: Execution) -> TaskResult:
+        """Execute it, and keep it in the store if there is one."""
+        if self.raw_store is None:
+            return await self._watched(execution)
+        errors: list[StoreError] = []
+        durable = Durable(self.raw_store, int, errors.append)
+        node = execution.node
+        journal = await durable.open(f"task {node.task_id}", uuid.uuid4().hex, 1)
+        try:
+            result, response = _as_json(node, await self._watched(execution))
+        except BaseException:
+            durable.let_go()
+            raise
+        journal.put(row_of(result, node, response))
+        finished = result.state is not TaskState.CANCELLED
+        try:
+            await durable.close(
+                "finished" if finished else "cancelled", {"states": {result.state.value: 1}}
+            )
+        except StoreError as error:
+            durable.let_go()
+            error.result = result
+            raise
+        return result
+
+    async def _watched(self, execution: Execution) -> TaskResult:
+        """Execute it under the safety rules, if there are any."""
+        if self.abort_monitor is None:
+            return await execution.run()
+        async with trio.open_nursery() as nursery:
+            timers = Timekeeper(lambda timers: nursery.start_soon(timers.run))
+            execution.watch = Watch(self.abort_monitor, execution.stop, timers)
+            try:
+                result = await execution.run()
+            finally:
+                execution.watch.end()
+            nursery.cancel_scope.cancel()
+        return result
+
+
+def _check_node(node: object) -> None:
+    if not isinstance(node, TaskNode):
+        raise InvalidTypeError(f"{shorten(node)} is no TaskNode but a {type(node).__name__}")
+    if node.inputs:
+        raise InvalidArgumentError(
+            f"task {shorten(node.task_id)} takes the output of task {shorten(node.inputs[0])}, "
+            "but is executed alone; put it into a graph, or the value into its arguments",
+            "normalized_args",
         )
 
-    def _describe(self, ending: Ending, raised: Exception | None) -> Failure:
-        """What is kept of an attempt that failed; what stopped it is said first."""
-        cause: Exception | None = None
-        reason = ""
-        if ending is Ending.CANCELLED:
-            reason = f"task {shorten(self.node.task_id)}: the surrounding scope was cancelled"
-        elif ending is Ending.TIMEOUT:
-            cause = timeout_error(self.node, self.attempts, self.timeout_ms)
-        elif ending is Ending.EXPIRED:
-            cause = expiry_error(self.node)
-        if raised is not None:
-            return describe_failure(raised, reason=reason or str(cause or ""), outside=self.outside)
-        return Failure(reason) if cause is None else describe_failure(cause)
 
-    def _expire(self) -> TaskResult:
-        """The deadline came before the next attempt."""
-        error = expiry_error(self.node)
-        if self.failure is not None:
-            error.__cause__ = self.failure.exception
-        self.failure = describe_failure(error, outside=self.outside)
-        return self._result(FINAL_STATE[Ending.EXPIRED], trio.current_time())
+def _served(node: TaskNode, key: str, response: object) -> TaskResult:
+    now = trio.current_time()
+    return TaskResult(
+        task_id=node.task_id,
+        state=TaskState.SUCCEEDED,
+        response=response,
+        cached=True,
+        finished_at=ClockMap.starting_at(now).wall(now),
+        idempotency_key=key,
+    )
 
-    def _result(self, state: TaskState, finished: float) -> TaskResult:
-        success = state is TaskState.SUCCEEDED
-        failure = Failure("") if success or self.failure is None else self.failure
-        ran = self.attempts > 0
-        return TaskResult(
-            task_id=self.node.task_id,
-            state=state,
-            response=self.response,
+
+def _as_json(node: TaskNode, result: TaskResult) -> tuple[TaskResult, bytes | None]:
+    """The result, and its response as JSON; a failure if it is none."""
+    if not result.success:
+        return result, None
+    try:
+        return result, encode_json(("task", node.task_id), "response", result.response)
+    except InvalidArgumentError as error:
+        failure = describe_failure(error)
+        failed = attrs.evolve(
+            result,
+            state=TaskState.FAILED,
+            response=None,
             error=failure.error,
-            exception=failure.exception,
+            exception=error,
             traceback=failure.traceback,
-            attempts=self.attempts,
-            late=self.late,
-            deadline_missed=finished > self.deadline or (finished == self.deadline and not success),
-            started_at=self.clock.wall(self.started) if ran else None,
-            finished_at=self.clock.wall(finished),
-            execution_time_ms=(self.ended - self.started) * 1000 if ran else None,
-            idempotency_key=key_of(self.node),
         )
+        return failed, None

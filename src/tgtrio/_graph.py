@@ -279,6 +279,10 @@ class TaskGraph:
         """
         if self._run_state is not None:
             return self._run_state.statistics()
+        return self._pending_statistics()
+
+    def _pending_statistics(self) -> dict[str, Any]:
+        """The figures before a run."""
         states = dict.fromkeys((state.value for state in TaskState), 0)
         states[TaskState.PENDING.value] = len(self)
         return {

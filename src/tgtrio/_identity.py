@@ -29,6 +29,8 @@ from typing import Any
 
 import msgspec
 
+from ._arguments import DEEPEST, Unavailable, check_json
+from ._errors import InvalidArgumentError
 from ._node import TaskNode
 
 # msgspec writes exactly the form above; tests/test_identity.py compares it with a slow writer.
@@ -60,8 +62,61 @@ def idempotency_key(
     return hashlib.sha256(_encode(document)).hexdigest()
 
 
-def key_of(node: TaskNode) -> str | None:
-    """The idempotency key of a task, or None if it has none by itself."""
-    if node.inputs or node.idempotent is False:
+def key_of(node: TaskNode, args: Mapping[str, Any] | None = None) -> str | None:
+    """The idempotency key of a task, or None if it has none.
+
+    Args:
+        node: The task.
+        args: Its arguments with every `output_of` replaced; None if they are not known yet.
+    """
+    if node.idempotent is False or (node.inputs and args is None):
         return None
-    return idempotency_key(node.action_name, node.normalized_args, node.resource_ids, node.version)
+    return content_key(node, args)
+
+
+def content_key(node: TaskNode, args: Mapping[str, Any] | None = None) -> str | None:
+    """The key of what a task does, whether it may be shared or not.
+
+    None if an input of it is unavailable or no JSON data.
+    """
+    if args is None or not node.inputs:
+        args = node.normalized_args
+    else:
+        try:
+            args = check_json(("task", node.task_id), "normalized_args", args)
+        except InvalidArgumentError:
+            return None
+    assert args is not None
+    return idempotency_key(node.action_name, args, node.resource_ids, node.version)
+
+
+def record_key(node: TaskNode, args: Mapping[str, Any], *, shared: bool) -> str | None:
+    """The key under which a store keeps a success of a task.
+
+    Work that is not to be shared has its key behind a `~`: the same run knows it again, and
+    nobody else finds it. So has a task of which an input was unavailable.
+
+    Args:
+        node: The task.
+        args: Its arguments with every `output_of` replaced.
+        shared: May equal work of others be served from it?
+    """
+    key = content_key(node, args)
+    if key is None:
+        told = _replace_unavailable(args)
+        key = content_key(node, told)
+        shared = False
+    return key if shared or key is None else f"~{key}"
+
+
+def _replace_unavailable(value: Any, depth: int = 0) -> Any:
+    """Plain data in place of each `Unavailable`."""
+    if isinstance(value, Unavailable):
+        return {"$unavailable": [value.task_id, value.state.value, value.error]}
+    if depth > DEEPEST:
+        return value
+    if type(value) is dict:
+        return {name: _replace_unavailable(item, depth + 1) for name, item in value.items()}
+    if type(value) is list or type(value) is tuple:
+        return [_replace_unavailable(item, depth + 1) for item in value]
+    return value

@@ -83,6 +83,7 @@ class Gates:
         limiters: The caller's limiter behind a gate, for those that have one.
         lane_gates: The gates of each lane; lane 0 has none.
         lanes: The lane of each task, int32; None where all are in lane 0.
+        of_action: The gate that holds back all tasks of an action, -1 for none, by action number.
     """
 
     names: list[str]
@@ -90,6 +91,7 @@ class Gates:
     limiters: dict[int, trio.CapacityLimiter]
     lane_gates: list[tuple[int, ...]]
     lanes: array[int] | None
+    of_action: list[int] = attrs.field(factory=list)
 
     def foreign_lanes(self) -> list[bool]:
         """For each lane, whether one of its gates is a limiter of the caller's."""
@@ -101,14 +103,23 @@ def lay_gates(
     max_parallel: Limit,
     per_action_caps: Mapping[str, Limit],
     resource_caps: Mapping[str, Limit],
+    *,
+    hold_actions: bool = False,
 ) -> Gates:
-    """Number the gates that the plan's tasks need, and the lanes: the sets of them."""
+    """Number the gates that the plan's tasks need, and the lanes: the sets of them.
+
+    Args:
+        hold_actions: Every action gets a gate by which it can be held back.
+    """
     gates = Gates([], [], {}, [()], None)
     everyone = _add_gate(gates, "max_parallel", max_parallel) if _foreign(max_parallel) else ()
-    of_action = [
-        everyone + _add_gate(gates, f"action {name!r}", per_action_caps.get(name))
-        for name in plan.actions
-    ]
+    of_action = []
+    for name in plan.actions:
+        own = _add_gate(gates, f"action {name!r}", per_action_caps.get(name))
+        if hold_actions and (not own or own[0] in gates.limiters):
+            own += _add_gate(gates, f"action {name!r}", UNBOUNDED)
+        gates.of_action.append(own[-1] if hold_actions else -1)
+        of_action.append(everyone + own)
     of_resource = {
         name: _add_gate(gates, f"resource {name!r}", limit)
         for name, limit in resource_caps.items()

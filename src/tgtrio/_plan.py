@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 import attrs
 
+from ._identity import canonical_json
 from ._node import TaskNode
 from ._states import POLICIES, effective_policy
 
@@ -73,6 +74,7 @@ class Plan:
     resource_sets: list[tuple[str, ...]]
     resource_set: array[int] | None
     _index: dict[str, int]
+    _shared: list[bytes] = attrs.field(init=False, factory=list)  # what `shared_work` has found
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -92,6 +94,17 @@ class Plan:
         """The tasks of an action, by rank."""
         number = self.actions.index(action)
         return (node for node, a in zip(self.nodes, self.action, strict=True) if a == number)
+
+    def shared_work(self) -> bytes:
+        """A byte for each task: 1 if its work may be that of another one too.
+
+        That is so if another task has the same action, args, resources and version, or if its
+        action has tasks whose args are known only when they are ready. Tasks that opted out are
+        alone. Found once, O(n).
+        """
+        if not self._shared:
+            self._shared.append(_shared_work(self))
+        return self._shared[0]
 
 
 def freeze(graph: Description) -> Plan:
@@ -207,3 +220,21 @@ def _resource_sets(nodes: list[TaskNode]) -> tuple[list[tuple[str, ...]], array[
     sets: list[tuple[str, ...]] = [tuple(sorted(node.resource_ids)) for node in nodes]
     distinct, numbers = _number([(), *sets])
     return distinct, numbers[1:]
+
+
+def _shared_work(plan: Plan) -> bytes:
+    shared = bytearray(len(plan))
+    takes_inputs = {plan.action[rank] for rank, flags in enumerate(plan.flags) if flags & INPUTS}
+    first: dict[tuple[int, int, str, bytes], int] = {}
+    sets = plan.resource_set or array("i", bytes(4 * len(plan)))
+    for rank, (node, action) in enumerate(zip(plan.nodes, plan.action, strict=True)):
+        if node.idempotent is False:
+            continue
+        if action in takes_inputs:
+            shared[rank] = 1
+            continue
+        args = canonical_json(node.normalized_args) if node.normalized_args else b"{}"
+        other = first.setdefault((action, sets[rank], node.version, args), rank)
+        if other != rank:
+            shared[other] = shared[rank] = 1
+    return bytes(shared)

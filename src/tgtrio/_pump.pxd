@@ -1,6 +1,6 @@
 """The fields of the compiled pump. What each method promises stands in the .pyi."""
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from ._ready_queue cimport ReadyQueue
 
@@ -9,7 +9,7 @@ cdef class Dispatch:
     cdef object host
     cdef ReadyQueue queue
     cdef list functions  # by action
-    cdef const uint8_t[::1] kinds  # by action
+    cdef const uint8_t[::1] kinds  # by action; the host changes them while the run goes on
     cdef const uint8_t[::1] flags  # by task, like all that follows
     cdef const int32_t[::1] action
     cdef list args
@@ -26,6 +26,7 @@ cdef class Dispatch:
     cdef int slice_left  # under other clocks: tasks that may start in this batch
     cdef dict locks
     cdef public bint ended
+    cdef public int64_t generation
 
     cdef double now(self) except -1
     cdef bint slice_spent(self, double now) noexcept
@@ -37,8 +38,9 @@ cdef class Pump:
     cdef readonly object home  # the cancel status of the worker inside its own scope
     cdef object action  # the iterator of the action in flight; None between attempts
     cdef object context  # its context
-    cdef readonly int32_t task
+    cdef public int32_t task
     cdef readonly int kind
+    cdef readonly int64_t generation
     cdef readonly int why
     cdef public int doom
     cdef readonly object scope

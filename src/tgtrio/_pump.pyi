@@ -16,6 +16,7 @@ from contextvars import Context
 from typing import Any, Protocol, Self
 
 import trio
+from typing_extensions import Buffer
 
 from ._columns import Columns
 from ._plan import Plan
@@ -25,6 +26,7 @@ from ._ready_queue import ReadyQueue
 FOREIGN: int  # a limiter of the caller's bounds it
 INLINE: int  # a plain function, called on the event loop
 PREPARED: int  # it takes more than `await action(args)`
+REPORTED: int  # the host wants to hear of its success
 
 # Why a pump stopped (`Pump.why`).
 IDLE: int  # no task may start now
@@ -34,8 +36,12 @@ RENEW: int  # the worker's cancel scope is used up: cancelled, or left in disord
 class Host(Protocol):
     """The run, as the pump sees it."""
 
-    def prepare(self, pump: Pump, task: int) -> Any:
-        """An awaitable that does all that the attempt takes, or None: it has been given back."""
+    def prepare(self, pump: Pump) -> Any:
+        """An awaitable that does all that the attempt of `pump.task` takes, or None: not now.
+
+        None: the host has given the task back, held it or ended it. It may have let another
+        task take over; `pump.task` names that one then.
+        """
 
     def watch(self, pump: Pump) -> None:
         """The action of a task with a timeout or a deadline has suspended."""
@@ -45,6 +51,9 @@ class Host(Protocol):
 
     def cancelled(self, pump: Pump) -> None:
         """The action in flight has ended while its worker was cancelled, alone or with the run."""
+
+    def succeeded(self, pump: Pump) -> bool:
+        """The attempt returned a value, which is written down. False: the host ends the task."""
 
     def fail(self, pump: Pump, error: Exception) -> None:
         """The attempt raised: record it and tell the queue."""
@@ -63,8 +72,9 @@ class Dispatch:
         queue: Its ready queue, of the same backend.
         plan: The frozen graph.
         functions: For each action of the plan, what to call.
-        kinds: For each action, INLINE and PREPARED, a byte each.
-        flags: Like `plan.flags`, with FOREIGN added.
+        kinds: For each action, INLINE, PREPARED and REPORTED, a byte each. The host may change
+            them at any time.
+        flags: Like `plan.flags`, with FOREIGN, PREPARED and REPORTED added.
         columns: Where start, end, attempts and responses are written.
         context: The caller's; every action runs in a copy.
         clock: Reads the Trio clock.
@@ -79,8 +89,8 @@ class Dispatch:
         queue: ReadyQueue,
         plan: Plan,
         functions: Sequence[Callable[..., Any]],
-        kinds: bytes,
-        flags: bytes,
+        kinds: Buffer,
+        flags: Buffer,
         columns: Columns,
         context: Context,
         clock: Callable[[], float],
@@ -90,6 +100,9 @@ class Dispatch:
 
     ended: bool
     """Set when something has ended the run: values that still come are late."""
+
+    generation: int
+    """Goes up whenever a circuit breaker moves; every attempt remembers it."""
 
     def batch_began(self) -> None:
         """Trio starts a new batch of Trio tasks: the time slice of this run starts anew."""
@@ -112,6 +125,8 @@ class Pump:
     why: int
     kind: int
     """The bits of the task in flight."""
+    generation: int
+    """`Dispatch.generation` when the attempt in flight began."""
     doom: int
     """Not 0 once the worker's scope was cancelled on behalf of the task in flight: why."""
     scope: trio.CancelScope

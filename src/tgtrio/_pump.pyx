@@ -29,6 +29,7 @@ cdef enum Bits:
     FOREIGN_ = 8
     INLINE_ = 16
     PREPARED_ = 32
+    REPORTED_ = 64
     SLOW = INPUTS_ | EXPIRES_ | FOREIGN_ | PREPARED_
     WATCHED = TIMED_ | EXPIRES_
 
@@ -38,7 +39,7 @@ cdef enum Why:
     RENEW_ = 2
 
 assert (_INPUTS, _TIMED, _EXPIRES) == (INPUTS_, TIMED_, EXPIRES_)
-FOREIGN, INLINE, PREPARED = FOREIGN_, INLINE_, PREPARED_
+FOREIGN, INLINE, PREPARED, REPORTED = FOREIGN_, INLINE_, PREPARED_, REPORTED_
 IDLE, SLICE, RENEW = IDLE_, SLICE_, RENEW_
 
 cdef double SLICE_SECONDS = 0.001
@@ -225,11 +226,16 @@ cdef class Pump:
                 self.why = IDLE_
                 return False
             self.kind = d.kinds[d.action[task]] | d.flags[task]
-            if self.kind & SLOW:
-                self.action = d.host.prepare(self, task)
-                if self.action is None:
-                    continue
             self.task = task
+            if self.kind & SLOW:
+                self.action = d.host.prepare(self)
+                if self.action is None:
+                    self.task = -1
+                    continue
+                if self.task != task:  # another one has taken over
+                    task = self.task
+                    self.kind = d.kinds[d.action[task]] | d.flags[task]
+            self.generation = d.generation
             self.why = IDLE_
             self.suspended = False
             self.context = PyContext_Copy(d.context)
@@ -299,6 +305,9 @@ cdef class Pump:
             d.marks[task] |= LATE
         if self.doom:
             self.why = RENEW_
+        if (d.kinds[d.action[task]] | d.flags[task]) & REPORTED_ and not d.host.succeeded(self):
+            self.leave()
+            return now
         self.leave()
         d.queue.complete(task, SUCCEEDED)
         return now

@@ -20,10 +20,11 @@ from ._states import SUCCEEDED
 
 if TYPE_CHECKING:
     import trio
+    from typing_extensions import Buffer
 
     from ._ready_queue import ReadyQueue
 
-FOREIGN, INLINE, PREPARED = 8, 16, 32
+FOREIGN, INLINE, PREPARED, REPORTED = 8, 16, 32, 64
 SLOW = INPUTS | EXPIRES | FOREIGN | PREPARED
 WATCHED = TIMED | EXPIRES
 
@@ -40,8 +41,8 @@ class Dispatch:
         queue: ReadyQueue,
         plan: Plan,
         functions: Sequence[Callable[..., Any]],
-        kinds: bytes,
-        flags: bytes,
+        kinds: Buffer,
+        flags: Buffer,
         columns: Columns,
         context: Context,
         clock: Callable[[], float],
@@ -49,10 +50,12 @@ class Dispatch:
         locks: Mapping[trio.lowlevel.Task, object],
     ) -> None:
         self.host, self.queue, self.plan, self.columns = host, queue, plan, columns
-        self.functions, self.kinds, self.flags = list(functions), kinds, flags
+        self.functions = list(functions)
+        self.kinds, self.flags = memoryview(kinds), memoryview(flags)
         self.context, self.clock, self.locks = context, clock, locks
         self.system_offset = system_offset
         self.ended = False
+        self.generation = 0
         self.batch_began()
 
     def batch_began(self) -> None:
@@ -85,7 +88,7 @@ class Pump:
         self._action: Any = None
         self._context: Context | None = None
         self._suspended = self._watched = False
-        self.task, self.kind, self.why, self.doom = -1, 0, IDLE, 0
+        self.task, self.kind, self.why, self.doom, self.generation = -1, 0, IDLE, 0, 0
 
     def enter(self, scope: trio.CancelScope) -> None:
         self.scope = scope
@@ -194,13 +197,17 @@ class Pump:
                 return False
             self.kind = d.kinds[d.plan.action[task]] | d.flags[task]
             action: Any = _NOT_CALLED
+            self.task = task
             if self.kind & SLOW:
-                awaitable = d.host.prepare(self, task)
+                awaitable = d.host.prepare(self)
                 if awaitable is None:
+                    self.task = -1
                     continue
                 action = _steps(awaitable)
+                task = self.task  # another one may have taken over
+                self.kind = d.kinds[d.plan.action[task]] | d.flags[task]
             self._action = action
-            self.task = task
+            self.generation = d.generation
             self.why = IDLE
             self._suspended = False
             self._context = d.context.copy()
@@ -239,8 +246,11 @@ class Pump:
             d.columns.marks[task] |= LATE
         if self.doom:
             self.why = RENEW
+        kind = d.kinds[d.plan.action[task]] | d.flags[task]
+        done = not kind & REPORTED or d.host.succeeded(self)
         self._leave()
-        d.queue.complete(task, SUCCEEDED)
+        if done:
+            d.queue.complete(task, SUCCEEDED)
 
     @enable_ki_protection
     def _fail(self, error: Exception) -> None:

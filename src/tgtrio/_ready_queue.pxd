@@ -14,7 +14,7 @@ ctypedef struct Node:  # what an edge touches: one word of 8 bytes a task
     uint8_t policy
     uint8_t seen  # standings of the dependencies that ended, a bit each
     uint8_t state
-    uint8_t unused
+    uint8_t aside  # NOT_ASIDE, HELD or DETACHED
 
 
 cdef class ReadyQueue:
@@ -49,6 +49,8 @@ cdef class ReadyQueue:
     cpdef bint startable(self) noexcept
 
     cdef int _check(self, int32_t task) except -1
+    cdef int _check_running(self, int32_t task) except -1
+    cdef int _leave(self, int32_t task) except -1
     cdef int _settle_roots(self) except -1
     cdef int _finish(self, int32_t task, int state) except -1
     cdef Py_ssize_t _tell(self, int32_t task, int state, Py_ssize_t waiting) except -1
@@ -57,6 +59,7 @@ cdef class ReadyQueue:
 
     cdef int _make_ready(self, int32_t task) except -1
     cdef int _take_back(self, int32_t task) except -1
+    cdef bint _needs(self, int32_t task, int32_t gate) noexcept
     cdef int32_t _shut_gate(self, Lane* lane) noexcept
     cdef int _claim(self, Lane* lane) except -1
     cdef int _release(self, int32_t task) except -1

@@ -41,7 +41,7 @@ class ReadyQueue:
     total: int
     """n."""
     running: int
-    """How many tasks run now."""
+    """How many tasks own a slot: those that are RUNNING and not detached."""
     unfinished: int
     """How many tasks are not terminal yet."""
     stopped: bool
@@ -78,6 +78,21 @@ class ReadyQueue:
 
     def give_back(self, task: int) -> None:
         """Undo `next`: the RUNNING task is READY again in its place, its gates are free."""
+
+    def hold(self, task: int) -> None:
+        """The RUNNING task is READY, its slot and gates are free; it starts only after `let_go`."""
+
+    def let_go(self, task: int) -> bool:
+        """Undo `hold`: the task may start. Returns False, and does nothing, if it is not held."""
+
+    def take_over(self, task: int, other: int) -> None:
+        """A READY task takes the slot and the gates of a RUNNING one, which is held from then on.
+
+        Raises: ValueError if the other is held or not READY, or is of another lane.
+        """
+
+    def detach(self, task: int) -> None:
+        """Free the slot and the gates of a RUNNING task, which stays RUNNING until `complete`."""
 
     def close_gate(self, gate: int) -> None:
         """Let nobody through the gate, whatever its capacity. Tasks inside stay inside."""
@@ -130,10 +145,16 @@ class ReadyQueue:
         """The lane of a task."""
 
     def taken(self, gate: int) -> int:
-        """How many RUNNING tasks own the gate."""
+        """How many tasks own the gate."""
 
     def wanted(self, gate: int) -> bool:
-        """Is a READY task left that needs the gate? O(lanes)."""
+        """Is a READY task left that needs the gate and is not held? O(lanes)."""
+
+    def is_held(self, task: int) -> bool:
+        """Is the task held, by `hold`?"""
+
+    def queued_at(self, gate: int) -> list[int]:
+        """The READY tasks that need the gate and are not held, in order. O(n)."""
 
     def blocking_gates(self, task: int) -> list[int]:
         """The gates of the task's lane that would let nobody through now."""

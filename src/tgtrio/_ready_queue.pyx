@@ -44,6 +44,11 @@ cdef enum:
     GOOD = 0
     BAD = 1
 
+cdef enum Aside:
+    NOT_ASIDE
+    HELD  # READY, and in no lane until somebody lets it go
+    DETACHED  # RUNNING, and owns neither a slot nor a gate
+
 cdef uint8_t[STATES] STANDING
 cdef uint8_t[POLICIES][3] EARLY
 cdef uint8_t[POLICIES][8] FINAL
@@ -218,15 +223,12 @@ cdef class ReadyQueue:
         return -1
 
     cpdef int complete(self, int32_t task, int state) except -1:
-        self._check(task)
-        if self.nodes[task].state != RUNNING:
-            raise ValueError(
-                f"task {task} is {_states.STATES[self.nodes[task].state].value}, not running"
-            )
+        self._check_running(task)
         _check_terminal(state)
-        self.running -= 1
-        if self.lanes is not NULL:
-            self._release(task)
+        if self.nodes[task].aside == DETACHED:
+            self.nodes[task].aside = NOT_ASIDE
+        else:
+            self._leave(task)
         return self._finish(task, state)
 
     cpdef int32_t complete_and_next(self, int32_t task, int state) except -2:
@@ -246,6 +248,21 @@ cdef class ReadyQueue:
     cdef int _check(self, int32_t task) except -1:
         if not 0 <= task < self.total:
             raise IndexError(f"no task {task} among {self.total}")
+        return 0
+
+    cdef int _check_running(self, int32_t task) except -1:
+        self._check(task)
+        if self.nodes[task].state != RUNNING:
+            raise ValueError(
+                f"task {task} is {_states.STATES[self.nodes[task].state].value}, not running"
+            )
+        return 0
+
+    cdef int _leave(self, int32_t task) except -1:
+        """A RUNNING task gives up its slot and its gates."""
+        self.running -= 1
+        if self.lanes is not NULL:
+            self._release(task)
         return 0
 
     cdef void _move(self, int32_t task, int state) noexcept:
@@ -350,15 +367,47 @@ cdef class ReadyQueue:
             self.end(task, state)
 
     def give_back(self, int32_t task):
-        self._check(task)
-        if self.nodes[task].state != RUNNING:
-            raise ValueError(
-                f"task {task} is {_states.STATES[self.nodes[task].state].value}, not running"
-            )
-        self.running -= 1
-        if self.lanes is not NULL:
-            self._release(task)
+        self._check_owning(task)
+        self._leave(task)
         self._make_ready(task)
+
+    # -- set aside ---------------------------------------------------------------
+
+    def _check_owning(self, int32_t task):
+        self._check_running(task)
+        if self.nodes[task].aside == DETACHED:
+            raise ValueError(f"task {task} is detached")
+
+    def hold(self, int32_t task):
+        self._check_owning(task)
+        self._leave(task)
+        self._move(task, READY)
+        self.nodes[task].aside = HELD
+
+    def let_go(self, int32_t task):
+        self._check(task)
+        if self.nodes[task].aside != HELD:
+            return False
+        self.nodes[task].aside = NOT_ASIDE
+        self._make_ready(task)
+        return True
+
+    def take_over(self, int32_t task, int32_t other):
+        self._check_owning(task)
+        self._check(other)
+        if self.nodes[other].state != READY or self.nodes[other].aside == HELD:
+            raise ValueError(f"task {other} is not waiting to start")
+        if self.lanes is not NULL and self.lane_of[task] != self.lane_of[other]:
+            raise ValueError(f"tasks {task} and {other} need different gates")
+        self._take_back(other)
+        self._move(other, RUNNING)
+        self._move(task, READY)
+        self.nodes[task].aside = HELD
+
+    def detach(self, int32_t task):
+        self._check_owning(task)
+        self._leave(task)
+        self.nodes[task].aside = DETACHED
 
     # -- lanes and gates -------------------------------------------------------
 
@@ -378,6 +427,9 @@ cdef class ReadyQueue:
         """Remove a READY task from where it waits."""
         cdef Lane* lane
         cdef int32_t place
+        if self.nodes[task].aside == HELD:
+            self.nodes[task].aside = NOT_ASIDE
+            return 0
         if self.lanes is NULL or self.lane_of[task] == 0:
             rank_set_discard(&self.front, task)
             return 0
@@ -550,6 +602,32 @@ cdef class ReadyQueue:
                         return True
         return False
 
+    def is_held(self, int32_t task):
+        self._check(task)
+        return self.nodes[task].aside == HELD
+
+    def queued_at(self, int32_t gate):
+        cdef int32_t task
+        self._check_gate(gate)
+        return [
+            task
+            for task in range(self.total)
+            if self.nodes[task].state == READY
+            and self.nodes[task].aside != HELD
+            and self._needs(task, gate)
+        ]
+
+    cdef bint _needs(self, int32_t task, int32_t gate) noexcept:
+        cdef Lane* lane
+        cdef int32_t k
+        if self.lanes is NULL:
+            return False
+        lane = &self.lanes[self.lane_of[task]]
+        for k in range(lane.gate_count):
+            if lane.gates[k] == gate:
+                return True
+        return False
+
     def blocking_gates(self, int32_t task):
         cdef Lane* lane
         cdef Gate* gate
@@ -568,7 +646,11 @@ cdef class ReadyQueue:
     def validate(self):
         states = [self.nodes[i].state for i in range(self.total)]
         assert self.counts() == [states.count(s) for s in range(STATES)], "tally"
-        assert self.running == states.count(RUNNING), "running"
+        aside = [self.nodes[i].aside for i in range(self.total)]
+        assert self.running == states.count(RUNNING) - aside.count(DETACHED), "running"
+        for task in range(self.total):
+            expected = {HELD: READY, DETACHED: RUNNING}.get(aside[task], states[task])
+            assert states[task] == expected, f"task {task} is set aside"
         assert self.unfinished == sum(s < FIRST_TERMINAL for s in states), "unfinished"
         if not self.stopped:
             self._validate_edges(states)
@@ -589,7 +671,7 @@ cdef class ReadyQueue:
         cdef Gate* gate
         inside = [0] * self.gate_count
         for task in range(self.total):
-            ready = states[task] == READY
+            ready = states[task] == READY and self.nodes[task].aside != HELD
             if self.lane(task) == 0:
                 assert rank_set_has(&self.front, task) == ready, f"task {task} in front"
                 continue
@@ -598,7 +680,7 @@ cdef class ReadyQueue:
             shown = lane.status == LISTED and lane.head == task
             assert rank_set_has(&self.front, task) == shown, f"head {task} in front"
             assert not ready or 0 <= lane.head <= task, f"task {task} before its head"
-            if states[task] == RUNNING:
+            if states[task] == RUNNING and self.nodes[task].aside != DETACHED:
                 for k in range(lane.gate_count):
                     inside[lane.gates[k]] += 1
         for number in range(self.gate_count):

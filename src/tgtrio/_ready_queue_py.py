@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from operator import index
 from typing import TYPE_CHECKING
@@ -71,6 +71,8 @@ class ReadyQueue:
         self._parents = [NOBODY] * self.total
         # Heaps of the ready tasks of each lane. One that ended while ready stays until it comes up.
         self._ready: list[list[int]] = [[] for _ in self._gates]
+        self._held: set[int] = set()  # READY, and in no lane
+        self._detached: set[int] = set()  # RUNNING, without a slot and without gates
         self._busy: set[int] = set()  # the lanes whose heap is not empty
         self._refuse_misfits()
         self._settle_sources()
@@ -113,7 +115,10 @@ class ReadyQueue:
     def complete(self, task: int, state: int) -> None:
         self._check_running(task)
         _check_terminal(state)
-        self._leave(task)
+        if task in self._detached:
+            self._detached.remove(task)
+        else:
+            self._leave(task)
         self._finish(task, state)
 
     def complete_and_next(self, task: int, state: int) -> int:
@@ -139,9 +144,43 @@ class ReadyQueue:
                 self._finish(task, state)
 
     def give_back(self, task: int) -> None:
-        self._check_running(task)
+        self._check_owning(task)
         self._leave(task)
         self._make_ready(task)
+
+    def hold(self, task: int) -> None:
+        self._check_owning(task)
+        self._leave(task)
+        self._states[task] = READY
+        self._held.add(task)
+
+    def let_go(self, task: int) -> bool:
+        self._check_task(task)
+        if task not in self._held:
+            return False
+        self._held.remove(task)
+        self._make_ready(task)
+        return True
+
+    def take_over(self, task: int, other: int) -> None:
+        self._check_owning(task)
+        if self.state(other) != READY or other in self._held:
+            raise ValueError(f"task {other} is not waiting to start")
+        lane = self._lanes[other]
+        if lane != self._lanes[task]:
+            raise ValueError(f"tasks {task} and {other} need different gates")
+        self._ready[lane].remove(other)
+        heapify(self._ready[lane])
+        if not self._ready[lane]:
+            self._busy.discard(lane)
+        self._states[other] = RUNNING
+        self._states[task] = READY
+        self._held.add(task)
+
+    def detach(self, task: int) -> None:
+        self._check_owning(task)
+        self._leave(task)
+        self._detached.add(task)
 
     def _first(self) -> int:
         """The task that `next` would start."""
@@ -209,6 +248,7 @@ class ReadyQueue:
 
     def _put(self, task: int, terminal: int) -> None:
         self._states[task] = terminal
+        self._held.discard(task)
         self.unfinished -= 1
 
     # Holds
@@ -277,6 +317,18 @@ class ReadyQueue:
             gate in self._gates[lane] and self._head(lane) != NOBODY for lane in tuple(self._busy)
         )
 
+    def is_held(self, task: int) -> bool:
+        self._check_task(task)
+        return task in self._held
+
+    def queued_at(self, gate: int) -> list[int]:
+        self._check_gate(gate)
+        return [
+            task
+            for task, state in enumerate(self._states)
+            if state == READY and task not in self._held and gate in self._gates[self._lanes[task]]
+        ]
+
     def blocking_gates(self, task: int) -> list[int]:
         return [gate for gate in self._gates[self.lane(task)] if self._blocks(gate)]
 
@@ -294,17 +346,27 @@ class ReadyQueue:
         if self.state(task) != RUNNING:
             raise ValueError(f"task {task} is {STATES[self._states[task]].value}, not running")
 
+    def _check_owning(self, task: int) -> None:
+        self._check_running(task)
+        if task in self._detached:
+            raise ValueError(f"task {task} is detached")
+
     def validate(self) -> None:
         for problem in (*self._wrong_totals(), *self._wrong_lanes(), *self._wrong_tasks()):
             raise AssertionError(problem)
 
     def _wrong_totals(self) -> Iterator[str]:
-        if self.running != self._states.count(RUNNING):
-            yield f"{self._states.count(RUNNING)} tasks run, counted {self.running}"
+        owning = self._states.count(RUNNING) - len(self._detached)
+        if self.running != owning:
+            yield f"{owning} tasks own a slot, counted {self.running}"
+        for task in (*self._held, *self._detached):
+            if self._states[task] != (READY if task in self._held else RUNNING):
+                yield f"task {task} in state {self._states[task]} is set aside"
         unfinished = sum(state < FIRST_TERMINAL for state in self._states)
         if self.unfinished != unfinished:
             yield f"{unfinished} tasks are unfinished, counted {self.unfinished}"
-        lanes = (self._lanes[t] for t, state in enumerate(self._states) if state == RUNNING)
+        running = [t for t, state in enumerate(self._states) if state == RUNNING]
+        lanes = (self._lanes[task] for task in running if task not in self._detached)
         inside = Counter(gate for lane in lanes for gate in self._gates[lane])
         for gate, taken in enumerate(self._taken):
             if taken != inside[gate]:
@@ -313,7 +375,8 @@ class ReadyQueue:
     def _wrong_lanes(self) -> Iterator[str]:
         queued = Counter(task for heap in self._ready for task in heap)
         for task, state in enumerate(self._states):
-            if (state == READY and queued[task] != 1) or (state < READY and queued[task]):
+            ready = state == READY and task not in self._held
+            if (ready and queued[task] != 1) or (state <= READY and not ready and queued[task]):
                 yield f"task {task} in state {state} is queued {queued[task]} times"
         for lane, heap in enumerate(self._ready):
             if any(self._lanes[task] != lane for task in heap):

@@ -41,7 +41,8 @@ class TaskResult(Record):
         started_at: When the last attempt began (aware, UTC); None if there was none.
         finished_at: When the task ended (aware, UTC).
         execution_time_ms: How long the last attempt took; None if there was none.
-        caused_by: For a task that never ran, the id of the task at the root of it.
+        caused_by: For a task that never ran, the id of the task at the root of it; for one that
+            shared the failure of equal work, the id of the task that did it.
         idempotency_key: The key of the task, or None if it has none.
     """
 
@@ -114,7 +115,8 @@ class GraphResult(Record):
             return  # without making a result for each of a million tasks
         failures = []
         for result in self.results.values():
-            if result.state is TaskState.FAILED and isinstance(result.exception, Exception):
+            root = result.state is TaskState.FAILED and result.caused_by is None
+            if root and isinstance(result.exception, Exception):
                 _name_task(result.exception, result.task_id)
                 failures.append(result.exception)
         if failures:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Unpack
 
+import attrs
 import trio
 
-from ._actions import resolve_actions
-from ._checks import check_name
+from ._actions import Action, resolve_actions
+from ._breaker import DEFAULT_BREAKER, BreakerPolicy
+from ._breakers import Breakers
+from ._cache import ResponseCache
+from ._chronicle import Chronicle
 from ._ends import Cause, raise_together
 from ._engine import Engine
-from ._errors import InvalidTypeError, UnknownTaskError, shorten
+from ._errors import InvalidTypeError, InvalidValueError, UnknownTaskError, shorten
 from ._graph import TaskGraph
 from ._hygiene import without_cancelled
-from ._limits import Limit, check_limit, check_limits, lay_gates, warn_of_typos
+from ._limits import Limit, check_limit, lay_gates, warn_of_typos
+from ._policies import settled
 from ._problems import suggest
 from ._results import GraphResult
+from ._retry import DEFAULT_RETRY, RetryPolicy
+from ._settings import Reuse, RunOptions, Settings, WhenOpen, read_settings
+from ._store import RawStore
+from ._watch import Monitor
 
 
 class Run:
@@ -71,6 +80,20 @@ class Run:
             ) from None
         self._engine.cancel_task(rank, f"the task was cancelled{because}")
 
+    async def drain(self, *, reason: str = "") -> GraphResult:
+        """End the run gently: nothing starts any more, what is in flight runs to its end.
+
+        Returns once it has. What had not started, was held or backed off is CANCELLED, and what
+        fails now is not tried again. `cancel` cuts a drain short.
+
+        Cancellation: leaves the drain as it is.
+
+        Args:
+            reason: Goes into the results.
+        """
+        self._engine.drain(f"the run was drained{f': {reason}' if reason else ''}")
+        return await self.wait()
+
     async def wait(self) -> GraphResult:
         """Wait for the end of the run.
 
@@ -84,30 +107,56 @@ class Run:
         return self._engine.result
 
 
+@attrs.frozen(kw_only=True)
+class Shared:
+    """What a scheduler has for all its runs.
+
+    Attributes:
+        actions: Looked up before what a call passes.
+        breakers: Its breakers; None: each run makes its own.
+        cache: The cache of its executor.
+    """
+
+    actions: Mapping[str, object] | None = None
+    breakers: Breakers | None = None
+    cache: ResponseCache | None = None
+
+
 def prepare(
-    graph: TaskGraph,
-    source: object,
-    registry: Mapping[str, object] | None = None,
-    *,
-    max_parallel: Limit | None = None,
-    per_action_caps: Mapping[str, Limit] | None = None,
-    resource_caps: Mapping[str, Limit] | None = None,
-    run_id: str | None = None,
+    graph: TaskGraph, source: object, options: Mapping[str, Any], shared: Shared | None = None
 ) -> Engine:
     """Check all that can be checked before a run, and make its engine."""
     if not isinstance(graph, TaskGraph):
         raise InvalidTypeError(f"{shorten(graph)} is no TaskGraph but a {type(graph).__name__}")
-    given = graph.max_parallel if max_parallel is None else max_parallel
+    settings, shared = read_settings(options), shared or Shared()
+    if settings.reuse == "executor" and shared.cache is None:
+        raise InvalidValueError(
+            "reuse is 'executor', but run_graph has none; use a scheduler's execute_graph"
+        )
+    given = graph.max_parallel if settings.max_parallel is None else settings.max_parallel
     limit = check_limit("max_parallel", given)
-    action_caps = check_limits("per_action_caps", per_action_caps)
-    caps_of_resources = check_limits("resource_caps", resource_caps)
-    if run_id is not None:
-        run_id = check_name(("run of graph", graph.graph_id), "run_id", run_id)
     plan = graph.freeze()
-    warn_of_typos("per_action_caps", action_caps, plan.actions)
-    gates = lay_gates(plan, limit, action_caps, caps_of_resources)
-    actions = resolve_actions(plan.actions, plan.nodes_of, source, registry)
-    return Engine(graph, plan, actions, gates, limit, run_id)
+    warn_of_typos("per_action_caps", settings.per_action_caps, plan.actions)
+    actions = resolve_actions(plan.actions, plan.nodes_of, source, shared.actions)
+    chronicle = Chronicle(getattr(settings.abort_monitor, "ledger", None), settings.store)
+    breakers = shared.breakers or Breakers(settings.breaker, chronicle)
+    gates = lay_gates(
+        plan,
+        limit,
+        settings.per_action_caps,
+        settings.resource_caps,
+        hold_actions=_may_hold(settings, breakers, actions),
+    )
+    return Engine(graph, plan, actions, gates, limit, settings, breakers, shared.cache, chronicle)
+
+
+def _may_hold(settings: Settings, breakers: Breakers, actions: list[Action]) -> bool:
+    """May an action be held back as a whole, by its breaker or by a RetryLater?"""
+    return any(
+        settled(action.policies.retry, settings.retry) is not None
+        or settled(action.policies.breaker, breakers.policy) is not None
+        for action in actions
+    )
 
 
 async def run_graph(
@@ -117,14 +166,23 @@ async def run_graph(
     max_parallel: Limit | None = None,
     per_action_caps: Mapping[str, Limit] | None = None,
     resource_caps: Mapping[str, Limit] | None = None,
+    retry: RetryPolicy | None = DEFAULT_RETRY,
+    breaker: BreakerPolicy | None = DEFAULT_BREAKER,
+    when_open: WhenOpen = "hold",
+    idempotent: bool = True,
+    abort_monitor: Monitor | None = None,
+    store: RawStore | None = None,
     run_id: str | None = None,
+    reuse: Reuse = "run",
+    reuse_ttl: float | None = None,
+    seed: int | None = None,
 ) -> GraphResult:
     """Run a graph and return when its last task has ended.
 
     An action's exception is in the result and never leaves this call.
 
-    Cancellation: cancels what is in flight, waits until nothing of the run is left, and
-    passes on `trio.Cancelled`.
+    Cancellation: cancels what is in flight, waits until nothing of the run is left and what
+    there is for the store is on disk, and passes on `trio.Cancelled`.
 
     Args:
         graph: It may run once at a time. A run freezes it; it may be changed in between.
@@ -134,12 +192,28 @@ async def run_graph(
             of at least 1, or a `trio.CapacityLimiter` shared with the rest of the program.
         per_action_caps: How many tasks of an action may be in flight, by action name.
         resource_caps: How many tasks that name a resource may be in flight, by resource.
-        run_id: The name of this run; a random one by default.
+        retry: How failed attempts are repeated, unless an action has a policy of its own; a
+            task's `max_retries` goes before both. None: not at all.
+        breaker: When the circuit breaker of an action opens, unless the action has a policy of
+            its own. None: no breakers.
+        when_open: What becomes of the tasks of an action whose breaker is open: "hold" keeps
+            them until it lets somebody through, "fail" fails them at once.
+        idempotent: False: equal tasks are all executed, and not served from each other.
+        abort_monitor: The safety rules, asked before every attempt.
+        store: Where the run is kept. The latest run of a graph of this id, if it did not end by
+            itself, is resumed: what has succeeded in it is not done again.
+        run_id: Which run to begin or to resume; a new one by default, or the one to resume.
+        reuse: Whose responses are served for equal work: "run" those of this run alone, "store"
+            those of any run in the store, "executor" those of a scheduler's executor.
+        reuse_ttl: How old a response of another run may be, in seconds; None for any age.
+        seed: Makes the back-offs the same every time.
 
     Raises:
         UnknownActionError: A task names an action that nothing provides.
-        InvalidTypeError, InvalidValueError: A limit is none.
-        GraphRunningError: The graph is running already.
+        InvalidTypeError, InvalidValueError: An option is none.
+        GraphRunningError: The graph is running already, or its run by another process.
+        StoreError: The store cannot be read or written. If it failed during the run, nothing
+            of that is left, and `result` tells what is known.
         KeyboardInterrupt, SystemExit: And whatever else is no `Exception`, after everything
             of the run has been cancelled; bare when it is alone.
 
@@ -149,41 +223,42 @@ async def run_graph(
     engine = prepare(
         graph,
         actions,
-        max_parallel=max_parallel,
-        per_action_caps=per_action_caps,
-        resource_caps=resource_caps,
-        run_id=run_id,
+        {
+            "max_parallel": max_parallel,
+            "per_action_caps": per_action_caps,
+            "resource_caps": resource_caps,
+            "retry": retry,
+            "breaker": breaker,
+            "when_open": when_open,
+            "idempotent": idempotent,
+            "abort_monitor": abort_monitor,
+            "store": store,
+            "run_id": run_id,
+            "reuse": reuse,
+            "reuse_ttl": reuse_ttl,
+            "seed": seed,
+        },
     )
-    engine.claim()
+    await engine.begin()
     return await engine.execute()
 
 
 @asynccontextmanager
 async def open_run(
-    graph: TaskGraph,
-    actions: object,
-    *,
-    max_parallel: Limit | None = None,
-    per_action_caps: Mapping[str, Limit] | None = None,
-    resource_caps: Mapping[str, Limit] | None = None,
-    run_id: str | None = None,
+    graph: TaskGraph, actions: object, **options: Unpack[RunOptions]
 ) -> AsyncIterator[Run]:
     """Run a graph beside the block, with a live handle.
 
     The end of the block waits for the end of the run. An exception in the block cancels the
     run, and is raised when nothing of the run is left.
 
-    Args, Raises: as `run_graph`.
+    Args:
+        graph, actions, options: As of `run_graph`.
+
+    Raises: as `run_graph`.
     """
-    engine = prepare(
-        graph,
-        actions,
-        max_parallel=max_parallel,
-        per_action_caps=per_action_caps,
-        resource_caps=resource_caps,
-        run_id=run_id,
-    )
-    engine.claim()
+    engine = prepare(graph, actions, options)
+    await engine.begin()
     errors: list[BaseException] = []
     try:
         async with trio.open_nursery() as nursery:

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from . import _run
 from ._actions import Action, Actions, resolve_actions
+from ._breaker import DEFAULT_BREAKER, BreakerPolicy
 from ._definitions import DefinitionStore, TaskDefinition
 from ._errors import InvalidTypeError, shorten
-from ._executor import TaskExecutor, check_retry
+from ._executor import TaskExecutor
 from ._graph import TaskGraph
 from ._limits import Limit
 from ._results import GraphResult, TaskResult
 from ._retry import DEFAULT_RETRY, RetryPolicy
+from ._settings import MoreOptions, check_store
+from ._store import RawStore
+from ._watch import Monitor, check_monitor
 
 
 class TaskScheduler:
     """Executes graphs and stored tasks. `create_task_scheduler` makes one.
 
+    Its circuit breakers live as long as its executor: what graphs and stored tasks find out
+    about an action, all of them know.
+
     Args:
         definitions: Where stored tasks are.
-        executor: Executes stored tasks.
+        executor: Executes stored tasks; its policies and its breakers are those of graphs too.
         actions: Looked up before what a call passes as `persona_service`.
+        raw_store: Where graphs are kept; None for the executor's store.
+        abort_monitor: Safety rules of graphs; None for those of the executor.
     """
 
     def __init__(
@@ -31,10 +40,14 @@ class TaskScheduler:
         definitions: DefinitionStore,
         executor: TaskExecutor,
         actions: Mapping[str, object] | None = None,
+        raw_store: RawStore | None = None,
+        abort_monitor: Monitor | None = None,
     ) -> None:
         self._definitions = definitions
         self._executor = executor
         self._actions = actions
+        self._raw_store = raw_store or executor.raw_store
+        self._abort_monitor = abort_monitor or executor.abort_monitor
 
     def __repr__(self) -> str:
         return f"<TaskScheduler: {self._definitions}>"
@@ -45,9 +58,7 @@ class TaskScheduler:
         persona_service: object = None,
         max_parallel: Limit | None = None,
         per_action_caps: Mapping[str, Limit] | None = None,
-        *,
-        resource_caps: Mapping[str, Limit] | None = None,
-        run_id: str | None = None,
+        **options: Unpack[MoreOptions],
     ) -> GraphResult:
         """Run a graph and return when its last task has ended.
 
@@ -60,8 +71,9 @@ class TaskScheduler:
                 with `generate_response`.
             max_parallel: Overrides the graph's, for this run.
             per_action_caps: How many tasks of an action may be in flight, by action name.
-            resource_caps: How many tasks that name a resource may be in flight, by resource.
-            run_id: The name of this run; a random one by default.
+            options: The other options of `run_graph`. Left out, `retry`, `store` and
+                `abort_monitor` are the scheduler's, and so are the breakers; a `breaker` gives
+                this run breakers of its own, or none.
 
         Raises:
             InvalidTypeError: `graph` is no `TaskGraph`; and whatever `run_graph` raises.
@@ -69,16 +81,19 @@ class TaskScheduler:
         Returns:
             The result; it holds every task of the graph.
         """
-        engine = _run.prepare(
-            graph,
-            persona_service,
-            self._actions,
-            max_parallel=max_parallel,
-            per_action_caps=per_action_caps,
-            resource_caps=resource_caps,
-            run_id=run_id,
+        defaults = {
+            "retry": self._executor.retry,
+            "store": self._raw_store,
+            "abort_monitor": self._abort_monitor,
+        }
+        own = {"max_parallel": max_parallel, "per_action_caps": per_action_caps}
+        shared = _run.Shared(
+            actions=self._actions,
+            breakers=None if "breaker" in options else self._executor.breakers,
+            cache=self._executor.cache,
         )
-        engine.claim()
+        engine = _run.prepare(graph, persona_service, {**defaults, **own, **options}, shared)
+        await engine.begin()
         return await engine.execute()
 
     async def execute_task_with_retry(
@@ -111,7 +126,7 @@ class TaskScheduler:
         (action,) = resolve_actions(
             [node.action_name], lambda _name: [node], persona_service, self._actions
         )
-        return await self._executor.execute(node, action, timeout_ms)
+        return await self._executor.execute_anew(node, action, timeout_ms)
 
     def add_task(self, definition: TaskDefinition, *, replace: bool = False) -> None:
         """Store a task. It is on disk when this returns.
@@ -150,18 +165,24 @@ class TaskScheduler:
 
 def create_task_scheduler(
     persona_space_path: str | os.PathLike[str] = "persona_space",
-    *,
+    raw_store: RawStore | None = None,
+    abort_monitor: Monitor | None = None,
     task_executor: TaskExecutor | None = None,
     actions: Mapping[str, Callable[..., Any] | Action] | None = None,
     retry: RetryPolicy | None = DEFAULT_RETRY,
+    breaker: BreakerPolicy | None = DEFAULT_BREAKER,
 ) -> TaskScheduler:
     """A scheduler with an executor of its own.
 
     Args:
         persona_space_path: The folder of stored tasks, made when the first one is added.
-        task_executor: Executes stored tasks in place of an own executor.
+        raw_store: Where graphs and single executions are kept.
+        abort_monitor: Safety rules, asked before every attempt.
+        task_executor: Executes stored tasks in place of an own executor; its policies go
+            before `retry` and `breaker`.
         actions: `Actions`, or a mapping of action names to callables.
         retry: How failed attempts are repeated; None for not at all.
+        breaker: When the circuit breaker of an action opens; None for no breakers.
 
     Raises:
         InvalidTypeError, InvalidValueError: An argument is of a type, or has a value, that it
@@ -176,6 +197,13 @@ def create_task_scheduler(
         actions = Actions(actions)  # refuses now what could not be called later
     if task_executor is not None and not isinstance(task_executor, TaskExecutor):
         raise InvalidTypeError(f"task_executor is {shorten(task_executor)}; it must be one")
-    retry = check_retry(retry)
-    executor = TaskExecutor(retry=retry) if task_executor is None else task_executor
-    return TaskScheduler(DefinitionStore(persona_space_path), executor, actions)
+    own = TaskExecutor(
+        retry=retry, breaker=breaker, abort_monitor=abort_monitor, raw_store=raw_store
+    )
+    return TaskScheduler(
+        DefinitionStore(persona_space_path),
+        own if task_executor is None else task_executor,
+        actions,
+        check_store(raw_store, "raw_store"),
+        check_monitor(abort_monitor),
+    )

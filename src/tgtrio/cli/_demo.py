@@ -40,7 +40,15 @@ def demo(directory: str | None, max_parallel: int | None, *, json: bool) -> Exit
 def _count(graph: TaskGraph) -> Outcome:
     progress = choose_progress(graph.graph_id, console(stderr=True), quiet=False)
     with _no_warnings():
-        return execute(graph, ACTIONS, progress, per_action_caps={"count_file": processors()})
+        return execute(
+            graph,
+            ACTIONS,
+            progress,
+            per_action_caps={"count_file": processors()},
+            retry=None,  # a file that is broken stays so
+            breaker=None,
+            idempotent=False,
+        )
 
 
 def processors() -> int:

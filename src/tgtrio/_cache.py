@@ -1,0 +1,96 @@
+"""Responses that outlive a run: the cache of an executor, and what a store knows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import attrs
+
+
+class ResponseCache:
+    """The latest responses by idempotency key; the one that was not used for longest goes first.
+
+    Args:
+        size: How many it keeps; 0 keeps none.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._entries: OrderedDict[str, tuple[object, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: str, newer_than: float) -> tuple[object] | None:
+        """The response in a tuple, or None.
+
+        Args:
+            key: The idempotency key.
+            newer_than: Unix time in seconds; what is older is not served.
+        """
+        entry = self._entries.get(key)
+        if entry is None or entry[1] < newer_than:
+            return None
+        self._entries.move_to_end(key)
+        return entry[:1]
+
+    def put(self, key: str, response: object, now: float) -> None:
+        """Keep a response that was made at `now`, Unix time in seconds."""
+        if self.size:
+            self._entries[key] = (response, now)
+            self._entries.move_to_end(key)
+            if len(self._entries) > self.size:
+                self._entries.popitem(last=False)
+
+
+@attrs.frozen
+class CacheOfExecutor:
+    """The cache of an executor, as a run sees it.
+
+    Attributes:
+        now: Unix time in seconds.
+        ttl: How old a response may be, in seconds; None for any age.
+    """
+
+    cache: ResponseCache
+    now: Callable[[], float]
+    ttl: float | None
+
+    def get(self, key: str) -> tuple[object] | None:
+        newer_than = 0.0 if self.ttl is None else self.now() - self.ttl
+        return self.cache.get(key, newer_than)
+
+    def put(self, key: str, response: object) -> None:
+        self.cache.put(key, response, self.now())
+
+    def ask(self, key: str, rank: int) -> bool:  # noqa: ARG002  # it answers at once
+        return False
+
+
+@attrs.define(eq=False)
+class CacheOfStore:
+    """The successes of other runs in a store, as a run sees them.
+
+    Attributes:
+        found: The responses, by key.
+        asked: The keys that have been looked up, or are about to be.
+        look_up: Looks a key up, writes down what it finds, and lets the task go.
+    """
+
+    look_up: Callable[[str, int], object]
+    found: dict[str, object] = attrs.field(factory=dict)
+    asked: set[str] = attrs.field(factory=set)
+
+    def get(self, key: str) -> tuple[object] | None:
+        return (self.found[key],) if key in self.found else None
+
+    def put(self, key: str, response: object) -> None:
+        """The run writes its successes into the store itself."""
+
+    def ask(self, key: str, rank: int) -> bool:
+        if key in self.asked:
+            return False
+        self.asked.add(key)
+        self.look_up(key, rank)
+        return True

@@ -1,0 +1,204 @@
+"""What becomes of a task when an attempt of it has ended: the outcome table, carried out.
+
+`_outcome.decide` says what follows. Here the queue is told, the breaker, the followers of the
+task and the store, and a task that may be tried again is held until then.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import attrs
+
+from ._backend import ReadyQueue
+from ._breaker import is_failure
+from ._columns import TaskResults
+from ._errors import CircuitOpenError, InvalidArgumentError
+from ._guards import Guards
+from ._holds import COOLING, ActionHolds
+from ._outcome import FINAL_STATE, Ending, Failure, describe_failure
+from ._recorder import Recorder
+from ._retries import Retries
+from ._retry import requested_delay
+from ._sharing import Sharing
+from ._states import FAILED, FIRST_TERMINAL, RUNNING, STATES, SUCCEEDED
+from ._timekeeper import Timekeeper
+from ._watch import Watch
+
+STATE_CODE = {state: code for code, state in enumerate(STATES)}
+
+
+@attrs.define(eq=False, kw_only=True)
+class Endings:
+    """The ends of the attempts of one run.
+
+    Attributes:
+        watch: The safety rules; told of each end. None if there are none.
+        recorder: The store; None if there is none.
+        may_retry: Is the run still to try again what failed?
+        changed: Called when somebody may start who could not before.
+        outside: What the caller of the run is handling, if the run is part of an `except`.
+    """
+
+    results: TaskResults
+    queue: ReadyQueue
+    timers: Timekeeper
+    holds: ActionHolds
+    retries: Retries
+    guards: Guards
+    sharing: Sharing
+    watch: Watch | None
+    recorder: Recorder | None
+    may_retry: Callable[[], bool]
+    changed: Callable[[], None]
+    outside: BaseException | None
+    _cool_until: dict[int, float] = attrs.field(init=False, factory=dict)  # by action
+
+    # -- of an attempt ------------------------------------------------------------------
+
+    def succeeded(self, rank: int, generation: int) -> bool:
+        """It returned a value, which is written down. True: the caller tells the queue."""
+        self._settle_breaker(rank, generation, success=True)
+        if self.watch is not None:
+            self.watch.succeeded()
+        if self.recorder is None:
+            if not self.sharing.has_key(rank):
+                return True
+            self.completed(rank)
+            return False
+        try:
+            durable = self.recorder.succeeded(rank)
+        except InvalidArgumentError as error:  # the response is no JSON
+            self.results.columns.responses[rank] = None
+            self._end(rank, FAILED, self.describe(error))
+            return False
+        if durable:
+            self.completed(rank)
+        else:  # RUNNING until it is on disk
+            self.queue.detach(rank)
+        return False
+
+    def served(self, rank: int) -> None:
+        """A response that somebody else made is written down for it."""
+        if self.recorder is None or self.recorder.succeeded(rank):
+            self.completed(rank)
+        elif self.queue.state(rank) == RUNNING:
+            self.queue.detach(rank)
+
+    def completed(self, rank: int) -> None:
+        """Its success holds, and is on disk where it must be."""
+        if self.queue.state(rank) == RUNNING:
+            self.queue.complete(rank, SUCCEEDED)
+        elif not self.queue.end(rank, SUCCEEDED):
+            return  # cancelled meanwhile
+        self.sharing.ended(rank)
+
+    def failed(
+        self,
+        rank: int,
+        generation: int,
+        ending: Ending,
+        exception: Exception | None,
+        timeout: Exception | None = None,
+    ) -> None:
+        """It raised, or ran out of time (`timeout`, while it raised something or nothing)."""
+        decision, refusal = self.retries.after(
+            rank, ending, exception, self.results.columns.attempts[rank] - 1, self.may_retry()
+        )
+        requested = requested_delay(exception) if ending is Ending.ERROR else None
+        counts = ending is Ending.TIMEOUT or (exception is not None and is_failure(exception))
+        failure = self._failure(exception, timeout)
+        if refusal:
+            failure = attrs.evolve(failure, error=f"{failure.error}; {refusal}")
+        now = self.results.columns.finished[rank]
+        if requested is not None and self.retries.active:
+            self._cool(self.results.plan.action[rank], now + requested)
+        if decision.retry_after is None:
+            self._end(rank, STATE_CODE[decision.state], failure)
+        else:
+            self.results.columns.setbacks[rank] = failure
+            self.queue.hold(rank)
+            self.timers.at(now + decision.retry_after, functools.partial(self.released, rank))
+        self._settle_breaker(rank, generation, success=False if counts else None)
+        if self.watch is not None:
+            self.watch.failed(counts=counts, retried=decision.retry_after is not None)
+
+    def _failure(self, exception: Exception | None, timeout: Exception | None) -> Failure:
+        if exception is not None:
+            return self.describe(exception, str(timeout or ""))
+        assert timeout is not None
+        return self.describe(timeout)
+
+    def stopped(self, rank: int, generation: int, ending: Ending, failure: Failure) -> None:
+        """It was cancelled, by whatever; that says nothing about the action."""
+        self._end(rank, STATE_CODE[FINAL_STATE[ending]], failure, for_good=False)
+        self._settle_breaker(rank, generation, success=None)
+        if self.watch is not None:
+            self.watch.stopped()
+
+    def _settle_breaker(self, rank: int, generation: int, success: bool | None) -> None:
+        self.guards.settle(rank, self.results.plan.action[rank], generation, success)
+
+    def _end(self, rank: int, state: int, failure: Failure, *, for_good: bool = True) -> None:
+        self.results.columns.failures[rank] = failure
+        self.queue.complete(rank, state)
+        self.sharing.ended(rank, failure, for_good=for_good)
+        if self.recorder is not None:
+            self.recorder.ended(rank)
+
+    def describe(self, error: Exception, reason: str = "") -> Failure:
+        """What is kept of an exception."""
+        return describe_failure(error, reason=reason, outside=self.outside)
+
+    # -- of a task that is not in flight ---------------------------------------------------
+
+    def unstarted(
+        self, rank: int, ending: Ending, failure: Failure, *, for_good: bool = False
+    ) -> None:
+        """End a task that is not in flight; nothing happens if it has ended already."""
+        if self.queue.state(rank) >= FIRST_TERMINAL:
+            return
+        setback = self.results.columns.setbacks.get(rank)
+        if setback is not None:
+            failure = Failure(
+                f"{failure.error}; its last attempt failed with {setback.error}",
+                failure.exception or setback.exception,
+                failure.traceback or setback.traceback,
+            )
+        if self.queue.end(rank, STATE_CODE[FINAL_STATE[ending]]):
+            self.results.columns.failures[rank] = failure
+            self.sharing.ended(rank, failure, for_good=for_good)
+            if self.recorder is not None:
+                self.recorder.ended(rank)
+
+    def refused(self, rank: int, error: CircuitOpenError) -> None:
+        """Its turn came, and its breaker fails what it does not let through."""
+        self._end(rank, FAILED, self.describe(error))
+
+    def give_up(self, action: int, error: CircuitOpenError) -> None:
+        """Fail all the tasks that the breaker of an action holds now."""
+        for rank in self.queue.queued_at(self.holds.gate(action)):
+            own = self.describe(CircuitOpenError(str(error)))
+            self.unstarted(rank, Ending.ERROR, own, for_good=True)
+        self.changed()
+
+    # -- waits ------------------------------------------------------------------------------
+
+    def released(self, rank: int) -> None:
+        """What a task was held for is over."""
+        if self.queue.let_go(rank):
+            self.sharing.released(rank)
+            self.changed()
+
+    def _cool(self, action: int, until: float) -> None:
+        """The server asked for peace: hold the whole action."""
+        if until > self._cool_until.get(action, 0.0):
+            self._cool_until[action] = until
+            self.holds.close(action, COOLING)
+            self.timers.at(until, functools.partial(self._warm, action, until))
+
+    def _warm(self, action: int, until: float) -> None:
+        if self._cool_until[action] == until:
+            self.holds.open(action, COOLING)
+            self.changed()

@@ -1,0 +1,290 @@
+"""The parts of one run, put together.
+
+They are made in the order in which they need each other. Where two need each other, the
+first one gets a callable that looks the second up.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+from ._actions import Action
+from ._admission import Admission
+from ._attempts import Attempts
+from ._backend import PREPARED, REPORTED, ReadyQueue
+from ._borrowing import Borrowing
+from ._breakers import Breakers
+from ._cache import CacheOfExecutor, CacheOfStore, ResponseCache
+from ._chronicle import Chronicle
+from ._columns import ClockMap, Columns, TaskResults
+from ._dispatch import flags_of, kinds_of, make_dispatch
+from ._endings import Endings
+from ._ends import End
+from ._guards import Guards
+from ._holds import ActionBits, ActionHolds
+from ._identity import record_key
+from ._limits import Gates
+from ._plan import Plan
+from ._recorder import Recorder
+from ._retries import Retries
+from ._settings import Settings
+from ._sharing import Cache, Sharing
+from ._store_journal import Journal
+from ._timekeeper import Timekeeper
+from ._watch import Watch
+
+
+class Run(Protocol):
+    """The run, as its parts see it."""
+
+    def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Start a Trio task of the run."""
+
+    def wake(self) -> None:
+        """Wake a worker, or start one."""
+
+    def changed(self) -> None:
+        """Something changed from outside a pump: see to it that it takes effect."""
+
+    def end_of_run(self) -> End:
+        """Why the run is cancelled."""
+
+    def is_over(self) -> bool:
+        """Was the run cut short, so that what is in flight is cancelled?"""
+
+    def goes_on(self) -> bool:
+        """May anything still start?"""
+
+    def abort(self, reason: str) -> None:
+        """A safety rule ends the run."""
+
+    def hold_back(self, wanted: bool) -> None:
+        """Nothing may start for now, or it may again."""
+
+    def look_up(self, cache: CacheOfStore, key: str, rank: int) -> None:
+        """Look a key up in the store, and let the task go then."""
+
+
+class Parts:
+    """The parts of one run.
+
+    Args:
+        run: The run.
+        graph_id, run_id: Its names.
+        plan, actions, gates, limit: What is run, by what, and within which limits.
+        budget: How many retries there may be.
+        settings: The options.
+        breakers: Of the scheduler, the executor, or this run alone.
+        cache: Of the executor; None if the run does not use it.
+        journal: Of the store; None if there is none.
+        chronicle: Where what happens rarely is written down.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        graph_id: str,
+        run_id: str,
+        plan: Plan,
+        actions: list[Action],
+        gates: Gates,
+        limit: int,
+        budget: int,
+        settings: Settings,
+        breakers: Breakers,
+        cache: ResponseCache | None,
+        journal: Journal | None,
+        chronicle: Chronicle,
+    ) -> None:
+        self._run, self._plan, self._actions, self._settings = run, plan, actions, settings
+        self.started = trio.current_time()
+        self.clock = ClockMap.starting_at(self.started)
+        self.columns = Columns(len(plan))
+        self.queue = ReadyQueue(
+            plan.dependent_offsets,
+            plan.dependents,
+            plan.indegrees,
+            plan.policies,
+            limit,
+            gates.lanes,
+            gates.lane_gates,
+            gates.capacities,
+        )
+        self.results = TaskResults(
+            plan=plan, columns=self.columns, ends=self.queue, clock=self.clock
+        )
+        self.timers = Timekeeper(lambda timers: run.spawn(timers.run))
+        self.borrowing = self._make_borrowing(gates) if gates.limiters else None
+        kinds, flags = kinds_of(actions), flags_of(plan, gates)
+        self._bits = ActionBits(kinds)
+        self.holds = ActionHolds(self.queue, gates.of_action)
+        note = functools.partial(
+            chronicle.note, "retry_budget", graph_id=graph_id, run_id=run_id, budget=budget
+        )
+        self.retries = Retries(
+            plan, actions, settings.retry, budget, random.Random(settings.seed), note
+        )
+        self.watch = self._make_watch()
+        self.recorder = None if journal is None else self._make_recorder(journal, limit)
+        self.guards = self._make_guards(breakers)
+        self._opted_out = [
+            not (settings.idempotent and action.policies.idempotent) for action in actions
+        ]
+        self.caches = self._make_caches(cache)
+        self.sharing = self._make_sharing()
+        self.endings = self._make_endings()
+        self._admission = Admission(
+            results=self.results,
+            queue=self.queue,
+            watch=self.watch,
+            keyed=self._mark_keyed(flags, journal),
+            sharing=self.sharing,
+            recorder=self.recorder,
+            borrowing=self.borrowing,
+            guards=self.guards,
+            endings=self.endings,
+        )
+        self.attempts = Attempts(
+            graph_id=graph_id,
+            run_id=run_id,
+            actions=actions,
+            results=self.results,
+            queue=self.queue,
+            timers=self.timers,
+            borrowing=self.borrowing,
+            threads=trio.CapacityLimiter(limit),
+            admission=self._admission,
+            endings=self.endings,
+            end_of_run=run.end_of_run,
+            is_over=run.is_over,
+            wake=run.wake,
+        )
+        self.dispatch = make_dispatch(
+            self.attempts, self.queue, plan, actions, self.columns, kinds, flags
+        )
+
+    def dissolve(self) -> None:
+        """Let go of all parts, which know each other."""
+        vars(self).clear()
+
+    def _make_borrowing(self, gates: Gates) -> Borrowing:
+        return Borrowing(
+            self._plan,
+            gates,
+            self.queue,
+            self._run.changed,
+            lambda wait, gate: self._run.spawn(functools.partial(wait, gate)),
+        )
+
+    def _make_watch(self) -> Watch | None:
+        monitor = self._settings.abort_monitor
+        if monitor is None:
+            return None
+        self._bits.set_all("monitor", PREPARED | REPORTED)
+        return Watch(monitor, self._run.abort, self.timers)
+
+    def _make_recorder(self, journal: Journal, limit: int) -> Recorder:
+        assert self._settings.store is not None
+        self._bits.set_all("store", REPORTED)
+        self._bits.set_all("starts", PREPARED)
+        return Recorder(
+            journal,
+            self.results,
+            self.queue,
+            self._record_key,
+            wait_for_each=self._settings.store.durability == "task",
+            most_starts=min(limit, 1_000),
+            hold_back=self._run.hold_back,
+            completed=lambda rank: self.endings.completed(rank),
+            released=lambda rank: self.endings.released(rank),
+            progressed=lambda: self._bits.set_all("starts", 0),
+        )
+
+    def _record_key(self, rank: int) -> str | None:
+        node = self._plan.nodes[rank]
+        if rank in self.columns.failures:
+            return self.results.key(rank)
+        return record_key(node, self._admission.arguments(rank), shared=self.sharing.shares(rank))
+
+    def _make_guards(self, breakers: Breakers) -> Guards:
+        names = self._plan.actions
+        return Guards(
+            [
+                breakers.of(name, action.policies.breaker)
+                for name, action in zip(names, self._actions, strict=True)
+            ],
+            self.holds,
+            self.timers,
+            self._bits,
+            self._settings.fail_when_open,
+            lambda action, error: self.endings.give_up(action, error),
+            self._run.changed,
+        )
+
+    def _make_caches(self, cache: ResponseCache | None) -> list[Cache]:
+        if self._settings.reuse == "store":
+            found = CacheOfStore(lambda key, rank: self._run.look_up(found, key, rank))
+            return [found]
+        if self._settings.reuse == "executor" and cache is not None:
+            now = lambda: trio.current_time() + self.clock.unix  # noqa: E731
+            return [CacheOfExecutor(cache, now, self._settings.reuse_ttl)]
+        return []
+
+    def _make_sharing(self) -> Sharing:
+        recorder = self.recorder
+        return Sharing(
+            self._plan,
+            self.queue,
+            self.columns,
+            self._opted_out,
+            trio.current_time,
+            self.caches,
+            past=recorder.past if recorder is not None else _nothing,
+            served=lambda rank: self.endings.served(rank),
+            completed=lambda rank: self.endings.completed(rank),
+            failed=recorder.ended if recorder is not None else _nothing,
+        )
+
+    def _make_endings(self) -> Endings:
+        return Endings(
+            results=self.results,
+            queue=self.queue,
+            timers=self.timers,
+            holds=self.holds,
+            retries=self.retries,
+            guards=self.guards,
+            sharing=self.sharing,
+            watch=self.watch,
+            recorder=self.recorder,
+            may_retry=self._run.goes_on,
+            changed=self._run.changed,
+            outside=sys.exception(),
+        )
+
+    def _mark_keyed(self, flags: bytearray, journal: Journal | None) -> bytearray:
+        """Which tasks may be served from others; the pump is told to ask for them."""
+        size = len(self._plan)
+        if self.caches or (journal is not None and journal.committed):
+            self._bits.set_all("keys", PREPARED | REPORTED)
+            return bytearray(b"\1" * size)
+        if all(self._opted_out):
+            return bytearray(size)
+        keyed = bytearray(self._plan.shared_work())
+        if 1 in keyed:
+            out = self._opted_out
+            for rank, shared in enumerate(keyed):
+                if shared and out[self._plan.action[rank]]:
+                    keyed[rank] = 0
+                elif shared:
+                    flags[rank] |= PREPARED | REPORTED
+        return keyed
+
+
+def _nothing(rank: int) -> None:
+    """There is no store: it knows of no past, and hears of no failure."""

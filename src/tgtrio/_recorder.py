@@ -1,0 +1,249 @@
+"""The store of a run: what must be on disk before something else may happen.
+
+* Until the first success of this incarnation is on disk, no attempt begins before its start is:
+  so a task that crashes the program each time is found out (`Journal.crashes`).
+* With `durability="task"` a task that has succeeded stays RUNNING, without a slot, until its
+  success is on disk.
+* While too much waits to be written nothing starts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from ._arguments import encode_json
+from ._backend import ReadyQueue
+from ._columns import CACHED, LATE, TaskResults
+from ._node import TaskNode
+from ._results import TaskResult
+from ._states import FIRST_TERMINAL, STATES, SUCCEEDED, TaskState
+
+MOST_ROWS = 10_000  # that wait to be written
+MOST_BYTES = 32_000_000  # of responses that wait to be written
+BYTES_A_MARK = 1_000_000
+
+_VALUES = [state.value for state in STATES]
+_SUCCEEDED = TaskState.SUCCEEDED.value
+
+
+class Committed(Protocol):
+    """A success of an earlier incarnation of this run."""
+
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def response(self) -> bytes: ...
+
+
+class Journal(Protocol):
+    """What is asked of the store's journal of this run; see `_store_journal`."""
+
+    @property
+    def committed(self) -> Mapping[str, Committed]: ...
+    def put(self, entry: Any) -> int: ...
+    def put_start(self, task_id: str) -> int: ...
+    def flush(self) -> None: ...
+
+
+class Recorder:
+    """What one run writes into its journal, and what waits for that.
+
+    Args:
+        journal: The journal of the run.
+        results, queue: Of the run.
+        record_key: The key under which a success of a task is kept.
+        wait_for_each: A success holds only once it is on disk.
+        most_starts: How many starts may wait to be written before no other task comes up.
+        hold_back: Called with True when nothing may start for now, with False when it may.
+        completed: Called with a task whose success is on disk and was waited for.
+        released: Called with a task that was held until its start was on disk.
+        progressed: Called once starts need not be written any more.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        results: TaskResults,
+        queue: ReadyQueue,
+        record_key: Callable[[int], str | None],
+        wait_for_each: bool,
+        most_starts: int,
+        hold_back: Callable[[bool], object],
+        completed: Callable[[int], object],
+        released: Callable[[int], object],
+        progressed: Callable[[], object],
+    ) -> None:
+        self._journal, self._results, self._queue = journal, results, queue
+        self._record_key, self._wait_for_each = record_key, wait_for_each
+        self._most_starts, self._hold_back = most_starts, hold_back
+        self._completed, self._released = completed, released
+        self._progressed = progressed
+        self._unix = results.clock.unix
+        self._recorded = bytearray(len(results.plan))
+        self._last = self._written = 0  # numbers of the journal: given out, on disk
+        self._bytes = self._bytes_written = self._bytes_marked = 0
+        self._marks: deque[tuple[int, int]] = deque()  # number, bytes given out by then
+        self._starts: deque[tuple[int, int]] = deque()  # number, rank: held until it is on disk
+        self._started: set[int] = set()  # whose start is on disk
+        self._awaited: deque[tuple[int, int]] = deque()  # number, rank: succeeded
+        self._first_success: int | None = None
+        self._progress = False
+        self._held_back = False
+
+    @property
+    def waiting(self) -> bool:
+        """Will something happen once the store has written?"""
+        return bool(self._starts or self._awaited or self._held_back)
+
+    # -- starts ------------------------------------------------------------------------
+
+    def admit(self, rank: int) -> bool:
+        """May the task start an attempt now? False: it is held until its start is on disk."""
+        if self._progress or rank in self._started:
+            return True
+        self._last = self._journal.put_start(self._results.plan.nodes[rank].task_id)
+        self._journal.flush()
+        self._queue.hold(rank)
+        self._starts.append((self._last, rank))
+        self._press()
+        return False
+
+    # -- ends ----------------------------------------------------------------------------
+
+    def succeeded(self, rank: int) -> bool:
+        """Write down a success. False: it must be waited for.
+
+        Raises:
+            InvalidArgumentError: The response is no JSON data.
+        """
+        columns = self._results.columns
+        task_id = self._results.plan.nodes[rank].task_id
+        response = encode_json(("task", task_id), "response", columns.responses[rank])
+        self._put(rank, _SUCCEEDED, response, "", "")
+        if self._first_success is None:
+            self._first_success = self._last
+            self._journal.flush()
+        if not self._wait_for_each:
+            return True
+        self._awaited.append((self._last, rank))
+        return False
+
+    def ended(self, rank: int) -> None:
+        """Write down any other end."""
+        result = self._results.at(rank)
+        self._put(rank, result.state.value, None, result.error, result.traceback)
+
+    def record_rest(self) -> None:
+        """The run is over: write down the tasks of which nothing has been written."""
+        for rank, recorded in enumerate(self._recorded):
+            if not recorded and self._queue.state(rank) != SUCCEEDED:
+                self.ended(rank)
+
+    def _put(
+        self, rank: int, state: str, response: bytes | None, error: str, traceback: str
+    ) -> None:
+        columns, node = self._results.columns, self._results.plan.nodes[rank]
+        started, finished = columns.started[rank], columns.finished[rank]
+        marks, attempts = columns.marks[rank], columns.attempts[rank]
+        unix = self._unix
+        row = (
+            node.task_id,
+            state,
+            attempts,
+            bool(marks & CACHED),
+            bool(marks & LATE),
+            started + unix if attempts else None,
+            (finished or self._results.ended_at or self._results.clock.trio_start) + unix,
+            (finished - started) * 1000 if attempts else None,
+            node.action_name,
+            self._record_key(rank),
+            response,
+            error,
+            traceback,
+        )
+        self._last = self._journal.put(row)
+        self._recorded[rank] = 1
+        if response is not None:
+            self._bytes += len(response)
+            if self._bytes - self._bytes_marked > BYTES_A_MARK:
+                self._bytes_marked = self._bytes
+                self._marks.append((self._last, self._bytes))
+        if self._last - self._written > MOST_ROWS or self._bytes_waiting > MOST_BYTES:
+            self._press()
+
+    # -- past lives ------------------------------------------------------------------------
+
+    def past(self, rank: int) -> tuple[object] | None:
+        """The response that an earlier incarnation has committed for the same work, or None."""
+        committed = self._journal.committed.get(self._results.plan.nodes[rank].task_id)
+        if committed is None or committed.key is None or committed.key != self._record_key(rank):
+            return None
+        self._recorded[rank] = 1
+        return (msgspec.json.decode(committed.response),)
+
+    # -- the writer ------------------------------------------------------------------------
+
+    @property
+    def _bytes_waiting(self) -> int:
+        return self._bytes - self._bytes_written
+
+    def written(self, number: int) -> None:
+        """Everything up to a number is on disk."""
+        self._written = max(self._written, number)
+        while self._marks and self._marks[0][0] <= number:
+            self._bytes_written = self._marks.popleft()[1]
+        if not self._progress and self._first_success is not None:
+            self._progress = number >= self._first_success
+            if self._progress:
+                self._progressed()
+        while self._awaited and self._awaited[0][0] <= number:
+            rank = self._awaited.popleft()[1]
+            if self._queue.state(rank) < FIRST_TERMINAL:
+                self._completed(rank)
+        while self._starts and (self._progress or self._starts[0][0] <= number):
+            rank = self._starts.popleft()[1]
+            self._started.add(rank)
+            self._released(rank)
+        self._press()
+
+    def all_written(self) -> None:
+        """Everything so far is on disk."""
+        self.written(self._last)
+
+    def _press(self) -> None:
+        """Hold everything back while too much waits, and until half of it has gone."""
+        share = max(
+            (self._last - self._written) / MOST_ROWS,
+            self._bytes_waiting / MOST_BYTES,
+            len(self._starts) / self._most_starts,
+        )
+        if share >= 1 and not self._held_back:
+            self._held_back = True
+            self._journal.flush()
+            self._hold_back(True)
+        elif share <= 0.5 and self._held_back:
+            self._held_back = False
+            self._hold_back(False)
+
+
+def row_of(result: TaskResult, node: TaskNode, response: bytes | None) -> tuple[object, ...]:
+    """The row of a task that was executed alone."""
+    return (
+        result.task_id,
+        result.state.value,
+        result.attempts,
+        result.cached,
+        result.late,
+        result.started_at.timestamp() if result.started_at else None,
+        result.finished_at.timestamp() if result.finished_at else 0.0,
+        result.execution_time_ms,
+        node.action_name,
+        result.idempotency_key,
+        response,
+        result.error,
+        result.traceback,
+    )

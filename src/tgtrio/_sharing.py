@@ -1,0 +1,218 @@
+"""Equal work is done once: leaders, their followers, and what is served without a call.
+
+Of the tasks that share one idempotency key the first to start leads. While it is in flight,
+backs off or is held, the others are held as its followers; when it has succeeded they are
+served, when it has failed for good so have they. A leader that was only cancelled, or whose own
+deadline came, is succeeded by the next follower.
+
+A follower that comes before its leader in the order lends it its place: when its turn comes
+and the leader waits in the queue too, the leader starts then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from ._backend import ReadyQueue
+from ._columns import CACHED, Columns
+from ._errors import shorten
+from ._identity import key_of
+from ._outcome import Failure
+from ._plan import Plan
+from ._states import FAILED, FIRST_TERMINAL, READY, SUCCEEDED
+
+MANY = 10  # tasks without args that were one piece of work: that calls for a warning
+
+_log = logging.getLogger("tgtrio")
+
+
+class Cache(Protocol):
+    """Responses of other runs, by key."""
+
+    def get(self, key: str) -> tuple[object] | None:
+        """The response in a tuple, or None."""
+
+    def put(self, key: str, response: object) -> object:
+        """A task with this key has succeeded."""
+
+    def ask(self, key: str, rank: int) -> bool:
+        """True: the answer takes time. The task is held until then, and comes up again."""
+
+
+class Sharing:
+    """The shared work of one run.
+
+    Args:
+        plan, queue, columns: Of the run.
+        opted_out: For each action, whether equal tasks of it are all executed.
+        now: Reads the Trio clock.
+        caches: Asked in turn before a task leads, and told of each success.
+        past: The response of a task that an earlier life of this run has committed, in a tuple.
+        served: Called when the response of a task has been written down without a call.
+        completed: The same, of a task whose success has been committed before.
+        failed: Called with a follower that has failed with its leader.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        queue: ReadyQueue,
+        columns: Columns,
+        opted_out: list[bool],
+        now: Callable[[], float],
+        caches: list[Cache],
+        past: Callable[[int], tuple[object] | None],
+        served: Callable[[int], object],
+        completed: Callable[[int], object],
+        failed: Callable[[int], object],
+    ) -> None:
+        self._plan, self._queue, self._columns = plan, queue, columns
+        self._opted_out, self._now = opted_out, now
+        self._caches, self._past = caches, past
+        self._served, self._completed, self._failed = served, completed, failed
+        self._key: dict[int, str] = {}  # of the tasks that came up and share
+        self._leader: dict[str, int] = {}
+        self._followers: dict[str, dict[int, None]] = {}  # sets, in the order in which they came
+        self.served = 0
+        self._served_without_args: Counter[str] = Counter()
+
+    def shares(self, rank: int) -> bool:
+        """Has the task not opted out?"""
+        return (
+            self._plan.nodes[rank].idempotent is not False
+            and not self._opted_out[self._plan.action[rank]]
+        )
+
+    def has_key(self, rank: int) -> bool:
+        """Has the task come up, and does it share its work?"""
+        return rank in self._key
+
+    def admit(self, rank: int, args: Mapping[str, Any] | None) -> int:
+        """The task that may go on in the place of this one, mostly itself; -1 for none.
+
+        None: it was served, or is held as a follower.
+
+        Args:
+            rank: A task whose turn it is.
+            args: Its arguments, every `output_of` replaced; None if it has no `output_of`.
+        """
+        key = self._key.get(rank)
+        if key is None:
+            key = key_of(self._plan.nodes[rank], args) if self.shares(rank) else None
+            if args is not None:
+                self._columns.keys[rank] = key
+            if (past := self._past(rank)) is not None:
+                self._write_down(rank, past)
+                self._completed(rank)
+                return -1
+            if key is None:
+                return rank
+            self._key[rank] = key
+        leader = self._leader.setdefault(key, rank)
+        if leader != rank:
+            return self._follow(rank, leader, key)
+        return rank if self._columns.attempts[rank] else self._ask_caches(rank, key)
+
+    def _ask_caches(self, rank: int, key: str) -> int:
+        for cache in self._caches:
+            if cache.ask(key, rank):
+                self._queue.hold(rank)
+                return -1
+            if (found := cache.get(key)) is not None:
+                self._write_down(rank, found)
+                self._served(rank)
+                return -1
+        return rank
+
+    def _follow(self, rank: int, leader: int, key: str) -> int:
+        state = self._queue.state(leader)
+        if state == SUCCEEDED:
+            self._write_down(rank, (self._columns.responses[leader],))
+            self._served(rank)
+            return -1
+        self._followers.setdefault(key, {})[rank] = None
+        if state == READY and not self._queue.is_held(leader):
+            self._queue.take_over(rank, leader)
+            return leader
+        self._queue.hold(rank)
+        return -1
+
+    def _write_down(self, rank: int, response: tuple[object]) -> None:
+        (self._columns.responses[rank],) = response
+        self._columns.marks[rank] |= CACHED
+        self._columns.finished[rank] = self._now()
+        self.served += 1
+        node = self._plan.nodes[rank]
+        if not node.normalized_args and rank in self._key:
+            self._served_without_args[node.action_name] += 1
+
+    # -- ends -----------------------------------------------------------------------------
+
+    def released(self, rank: int) -> None:
+        """A task that backed off may start again: its first follower may lend it its place."""
+        followers = self._followers.get(self._key.get(rank, ""), {})
+        first = min(filter(self._queue.is_held, followers), default=rank)
+        if first < rank:
+            self._queue.let_go(first)
+
+    def ended(self, rank: int, failure: Failure | None = None, *, for_good: bool = True) -> None:
+        """A task has ended; its followers follow.
+
+        Args:
+            rank: The task; its end stands in the queue.
+            failure: What it failed with.
+            for_good: False: it was cancelled alone, or its own deadline came. Another leads.
+        """
+        key = self._key.get(rank)
+        if key is None or self._leader.get(key) != rank:
+            return
+        state = self._queue.state(rank)
+        followers = self._followers.pop(key, {})
+        if state == SUCCEEDED:
+            response = self._columns.responses[rank]
+            if not self._columns.marks[rank] & CACHED:
+                for cache in self._caches:
+                    cache.put(key, response)
+            for follower in followers:
+                if self._queue.state(follower) < FIRST_TERMINAL:
+                    self._write_down(follower, (response,))
+                    self._served(follower)
+            return
+        del self._leader[key]
+        if state == FAILED and for_good:
+            for follower in followers:
+                if self._queue.state(follower) < FIRST_TERMINAL:
+                    assert failure is not None
+                    self._columns.failures[follower] = failure
+                    self._columns.leaders[follower] = rank
+                    self._queue.end(follower, FAILED)
+                    self._failed(follower)
+        else:
+            self._succeed_leader(key, followers)
+
+    def _succeed_leader(self, key: str, followers: Iterable[int]) -> None:
+        """The first follower that is still there leads the others."""
+        left = sorted(f for f in followers if self._queue.state(f) < FIRST_TERMINAL)
+        if left:
+            self._leader[key] = left[0]
+            self._followers[key] = dict.fromkeys(left[1:])
+            self._queue.let_go(left[0])
+
+    def leader_of(self, rank: int) -> int:
+        """The task that this one follows, or -1."""
+        leader = self._leader.get(self._key.get(rank, ""), -1)
+        return -1 if leader == rank else leader
+
+    def warn_of_collapse(self) -> None:
+        """Log a warning for an action of which many tasks without args were one piece of work."""
+        for action, count in self._served_without_args.items():
+            if count >= MANY:
+                _log.warning(
+                    "action %s: %d tasks without arguments were served from one that has none "
+                    "either; give them arguments that tell them apart, or idempotent=False",
+                    shorten(action),
+                    count,
+                )
