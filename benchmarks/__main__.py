@@ -10,6 +10,7 @@ import argparse
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ async def no_op_run(size: int, rounds: int) -> None:
     graph.freeze()
     watch = Stopwatch()
     contestants: dict[str, Callable[[], Awaitable[Any]]] = {
-        "tgtrio": lambda: tgtrio.run_graph(graph, {"work": no_op}),
+        "tgtrio": lambda: tgtrio.run_graph(graph, {"work": no_op}, idempotent=False),
         "graphlib + nursery by hand": lambda: by_hand.nursery(plain, no_op),
         "bare loop, no graph": lambda: by_hand.bare_loop(plain, no_op),
     }
@@ -92,6 +93,40 @@ async def no_op_run(size: int, rounds: int) -> None:
     )
 
 
+async def features(size: int, rounds: int) -> None:
+    """The same run with more and more of what an engine must do."""
+    graph = describe(
+        {**task, "normalized_args": {"n": number}}  # else all would be one piece of work
+        for number, task in enumerate(workloads.layered(size))
+    )
+    graph.freeze()
+    bare: dict[str, Any] = {"retry": None, "breaker": None, "idempotent": False}
+    watch = Stopwatch()
+
+    async def run(name: str, **options: Any) -> None:
+        with watch.measure(name):
+            await tgtrio.run_graph(graph, {"work": no_op}, **options)
+
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds):
+            await run("no retries, no breakers, no shared work", **bare)
+            await run("all of them")
+            for durability in ("batch", "task"):
+                path = os.path.join(folder, f"{durability}-{number}.db")
+                with tgtrio.RawStore(path, durability=durability) as store:
+                    await run(f"on disk, durability={durability!r}", store=store, **bare)
+    first = watch.median(next(iter(watch.times)))
+    rows = [
+        [
+            name,
+            f"{watch.median(name) / size * 1e6:.2f}",
+            f"{(watch.median(name) - first) / size * 1e6:.2f}",
+        ]
+        for name in watch.times
+    ]
+    table(f"{size:,} no-op tasks, layered, with", ["", "us a task", "more"], rows)
+
+
 async def phases(size: int) -> None:
     rows = []
     for shape in (workloads.chain, workloads.star, workloads.layered):
@@ -106,7 +141,7 @@ async def phases(size: int) -> None:
         with watch.measure("freeze"):
             graph.freeze()
         with watch.measure("run"):
-            result = await tgtrio.run_graph(graph, {"work": no_op})
+            result = await tgtrio.run_graph(graph, {"work": no_op}, idempotent=False)
         assert result.ok
         with watch.measure("to_dict"):
             data = graph.to_dict()
@@ -122,7 +157,7 @@ async def cancellation(count: int, rounds: int) -> None:
     watch = Stopwatch()
     for _ in range(rounds):
         graph = describe(workloads.wide(count), max_parallel=count)
-        async with tgtrio.open_run(graph, {"work": forever}) as run:
+        async with tgtrio.open_run(graph, {"work": forever}, idempotent=False) as run:
             await trio.testing.wait_all_tasks_blocked()
             assert run.statistics()["running_tasks"] == count
             with watch.measure("cancel"):
@@ -147,7 +182,7 @@ def naps(count: int, limit: int) -> None:
             in_flight -= 1
 
         graph = describe(workloads.wide(count), max_parallel=limit)
-        result = await tgtrio.run_graph(graph, {"work": counted})
+        result = await tgtrio.run_graph(graph, {"work": counted}, idempotent=False)
         return result.elapsed_ms, peak
 
     elapsed_ms, peak = trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
@@ -170,6 +205,7 @@ def main() -> None:
         f"{platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
     )
     trio.run(no_op_run, size, rounds)
+    trio.run(features, size, rounds)
     trio.run(phases, large)
     naps(10_000, 1_000)
     trio.run(cancellation, 1_000, rounds)

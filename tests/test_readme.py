@@ -32,16 +32,21 @@ WAYS_IN = [
 
 
 def programs() -> list[object]:
-    """Every Python block, named by the line that it starts on."""
-    blocks = re.finditer(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    return [
-        pytest.param(block[1], id=f"line-{README.count(chr(10), 0, block.start(1)) + 1}")
-        for block in blocks
-    ]
+    """Every Python block of every page, named by the line that it starts on."""
+    found: list[object] = []
+    for path in PAGES:
+        page = path.read_text(encoding="utf-8")
+        for block in re.finditer(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+            line = page.count("\n", 0, block.start(1)) + 1
+            found.append(pytest.param(block[1], id=f"{path.name}-line-{line}"))
+    return found
 
 
 def promised_output(source: str) -> list[str]:
-    """The comments that stand behind a call of `print`, in order."""
+    """The comments that stand behind a call of `print`, or else at the end, in order."""
+    end = re.search(r"(?:^# .*\n)+\Z", source, re.MULTILINE)
+    if end is not None:
+        return [line.removeprefix("# ") for line in end[0].splitlines()]
     printing = {
         line
         for node in ast.walk(ast.parse(source))
@@ -107,7 +112,8 @@ def test_the_graph_files_on_a_page_are_graphs(path: Path) -> None:
 
 def test_the_page_on_graph_files_lists_every_name() -> None:
     page = (ROOT / "docs" / "graph-files.md").read_text(encoding="utf-8")
-    cells = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    of_the_file = page.partition("\n## The command\n")[0]
+    cells = re.findall(r"^\| (`[^|]+) \|", of_the_file, re.MULTILINE)
     listed = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     names = {*inspect.signature(TaskGraph).parameters, "tasks"}
     names |= inspect.signature(TaskGraph.add_task).parameters.keys() - {"self"}

@@ -49,6 +49,12 @@ def test_asking_takes_nothing(locks: RunLocks) -> None:
     assert not locks.held(2)
 
 
+def test_asking_takes_nothing_from_another_process(locks: RunLocks, path: str) -> None:
+    assert not locks.held(1)
+    with child(HOLD, path, 1) as process:
+        assert read_line(process) == "True"
+
+
 def test_releasing_what_is_not_held_does_nothing(locks: RunLocks, path: str) -> None:
     other = RunLocks(path)
     assert locks.acquire(1)

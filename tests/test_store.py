@@ -204,6 +204,20 @@ def test_a_run_without_an_end_counts_the_latest_end_of_each_task(store: RawStore
     assert {state: n for state, n in run.states.items() if n} == {"succeeded": 2, "failed": 1}
 
 
+def test_a_run_began_when_it_was_first_taken_up(store: RawStore, path: Path) -> None:
+    for number in (1, 2, 3):
+        run_once(store, state="cancelled")
+        execute(
+            path,
+            "UPDATE incarnations SET started_at = ?1, finished_at = ?1 + 5, total_tasks = ?1"
+            " WHERE number = ?1",
+            number,
+        )
+    (run,) = store.list_runs()
+    assert (run.started_at.second, run.finished_at and run.finished_at.second) == (1, 8)
+    assert (run.total_tasks, run.resumptions) == (3, 2)
+
+
 def test_runs_are_listed_newest_first(store: RawStore) -> None:
     ids = [run_once(store, graph_id=graph) for graph in "aba"]
     assert [run.run_id for run in store.list_runs()] == ids[::-1]
@@ -225,8 +239,11 @@ def test_the_latest_success_under_a_key_is_found_over_all_runs(store: RawStore) 
     )
     run_once(store, row("old", idempotency_key="k", response=2, finished_at=NOON), run_id="second")
     run_once(store, row("none", response=3, finished_at=NOON + 99))
-    found = store.lookup(["k", "unknown"], newer_than=None)
-    assert list(found) == ["k"]
+    for n in (3, 5, 4):
+        run_once(store, row(f"t{n}", idempotency_key="j", response=n, finished_at=NOON + n))
+    found = store.lookup(["k", "unknown", "j"], newer_than=None)
+    assert set(found) == {"k", "j"}
+    assert (found["j"].task_id, found["j"].response) == ("t5", b"5")
     assert (found["k"].run_id, found["k"].task_id) == ("first", "new")
     assert found["k"].response == b"1"
     assert found["k"].at == datetime.fromtimestamp(NOON + 9, UTC)

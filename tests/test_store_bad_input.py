@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -169,17 +169,50 @@ def test_a_lock_file_that_cannot_be_made_is_refused(path: Path) -> None:
 
 def test_a_locked_file_is_refused_after_the_timeout(path: Path) -> None:
     RawStore(path).close()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"locked; somebody else .*busy_timeout"):
             RawStore(path, busy_timeout=0.01)
     RawStore(path, busy_timeout=0.01).close()
 
 
+@pytest.mark.parametrize(("busy_timeout", "waits"), [(0.05, True), (0, False)])
+def test_a_file_that_another_process_is_making_a_store_is_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch, busy_timeout: float, waits: bool
+) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr("tgtrio._store_schema.time.sleep", lambda _: other.execute("ROLLBACK"))
+        if waits:
+            RawStore(path, busy_timeout=busy_timeout).close()
+        else:
+            with pytest.raises(StoreError, match="locked"):
+                RawStore(path, busy_timeout=busy_timeout)
+
+
+def test_a_file_that_becomes_a_store_while_it_is_looked_at_is_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_too(statement: str) -> None:
+        if "user_version" in statement:
+            monkeypatch.undo()
+            with contextlib.suppress(StoreError):  # or it was stopped, which is as good
+                RawStore(path, busy_timeout=0).close()
+
+    def connect_and_watch(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.set_trace_callback(make_too)
+        return connection
+
+    connect = _store_schema.connect
+    monkeypatch.setattr(_store_schema, "connect", connect_and_watch)
+    RawStore(path).close()
+
+
 def test_a_run_that_cannot_be_written_does_not_begin(path: Path) -> None:
     with (
         RawStore(path, busy_timeout=0.01) as store,
-        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other,
     ):
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"s\.db.*written.*locked"):

@@ -209,6 +209,15 @@ def test_crashes_in_a_row_are_counted(store: RawStore) -> None:
     assert crashes(store) == {"a": 11, "b": 10}
 
 
+def test_a_task_may_start_again_and_again(store: RawStore) -> None:
+    journal = open_journal(store)
+    for _ in range(3):  # its retries
+        journal.put_start("a")
+        journal.wait()
+    journal.close()
+    assert crashes(store) == {"a": 1}
+
+
 def test_a_task_that_ended_did_not_crash(store: RawStore) -> None:
     run_once(store, row("a", "failed"), state=None, starts=("a", "b"))
     assert crashes(store) == {"b": 1}

@@ -124,6 +124,8 @@ def test_closing_the_store_ends_a_run_that_is_on(path: Path) -> None:
     journal.put(row("before"))
     store.close()
     assert "closed" in str(told.wait_error())
+    with RawStore(path) as again:
+        assert again.list_runs()[0].state == "crashed"
     journal.put(row("after"))
     with pytest.raises(StoreError, match="closed"):
         journal.close()
@@ -131,6 +133,17 @@ def test_closing_the_store_ends_a_run_that_is_on(path: Path) -> None:
     with RawStore(path) as again:
         assert [one.task_id for one in again.list_task_executions()] == ["before"]
         assert open_journal(again).resumed
+
+
+def test_a_store_that_closes_meanwhile_takes_up_no_run(path: Path) -> None:
+    store = RawStore(path)
+    store._writer.close()
+    with pytest.raises(StoreError, match="closed"):
+        open_journal(store)
+    with RawStore(path) as other:
+        assert other.list_runs()[0].state == "crashed"
+        open_journal(other).close()
+    store.close()
 
 
 def test_a_file_that_has_gone_is_not_made_anew(store: RawStore, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,67 @@ def test_task_durability_waits_for_nothing(path: Path, monkeypatch: pytest.Monke
         for n in range(1, 50):
             journal.put(row(f"t{n}"))
             told.wait_written(n)
+        journal.close()
+
+
+def put_once_while_writing(monkeypatch: pytest.MonkeyPatch, put: Callable[[], object]) -> None:
+    """Something is put after the writer has counted what is there, and before it is written."""
+
+    def connect_and_put(*args: Any) -> sqlite3.Connection:
+        put()
+        return connect(*args)
+
+    monkeypatch.setattr(_store_writer, "connect", connect_and_put)
+
+
+def test_what_is_put_while_the_writer_writes_is_not_forgotten(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawStore(path) as store:
+        told = Told()
+        journal = open_journal(store, told=told)
+        put_once_while_writing(monkeypatch, lambda: journal.put(row("b")))
+        journal.put(row("a"))
+        told.wait_written(2)
+        assert told.written == [1, 2]
+        journal.close()
+
+
+def test_a_batch_that_fills_while_the_writer_writes_does_not_wait(
+    lazy: RawStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_store_writer, "FULL", 10)
+    told = Told()
+    journal = open_journal(lazy, told=told)
+
+    def put_ten() -> None:
+        for n in range(10):
+            journal.put(row(f"t{n}"))
+
+    put_once_while_writing(monkeypatch, put_ten)
+    put_ten()
+    told.wait_written(20)
+    journal.close()
+
+
+@pytest.mark.parametrize(("durability", "patience"), [("batch", [0.05]), ("task", [])])
+def test_only_a_batch_waits_for_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch, durability: str, patience: list[float]
+) -> None:
+    waits: list[float | None] = []
+
+    class Hurry(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return True
+
+    with RawStore(path, durability=durability) as store:
+        monkeypatch.setattr(store._writer, "_hurry", Hurry())
+        told = Told()
+        journal = open_journal(store, told=told)
+        journal.put(row("a"))
+        told.wait_written(1)
+        assert waits == patience
         journal.close()
 
 
@@ -279,7 +340,7 @@ def test_a_row_of_another_width_does_not_shift_the_others(path: Path, lazy: RawS
     for entry in (row("a"), row("b")[:-1], row("c")):
         journal.put(entry)
     journal.flush()
-    assert_ended(journal, told, "a row has not 13 values")
+    assert_ended(journal, told, r"a row has not \d+ values")
     assert execute(path, "SELECT * FROM executions") == []
 
 

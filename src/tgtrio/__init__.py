@@ -14,7 +14,8 @@ A module imports only from floors below its own:
 
 from ._actions import Action, Actions, TaskContext
 from ._arguments import OutputOf, Unavailable, output_of
-from ._breaker import BreakerPolicy, BreakerState, CircuitBreaker, Move, Permit
+from ._breaker import CircuitBreaker, Permit
+from ._breaker_policy import BreakerPolicy, BreakerState, Move
 from ._definitions import TaskDefinition
 from ._errors import (
     CircuitOpenError,

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, overload
 import attrs
 import trio
 
-from ._breaker import BreakerPolicy
+from ._breaker_policy import BreakerPolicy
 from ._checks import check_bool, check_name
 from ._errors import InvalidTypeError, InvalidValueError, UnknownActionError, nearest, shorten
 from ._node import TaskNode

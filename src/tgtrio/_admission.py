@@ -58,7 +58,10 @@ class Admission:
             if leader != rank and leader >= 0:
                 args = self.arguments(leader)
             rank = leader
-        if rank < 0 or not self._may_call(rank, kind):
+        if rank < 0:
+            return NOBODY, {}
+        if not self._may_call(rank, kind):
+            self.sharing.released(rank)  # if it waits in the queue again
             return NOBODY, {}
         if self.watch is not None:
             self.watch.started()

@@ -158,7 +158,8 @@ class Attempts:
 
     @enable_ki_protection
     def succeeded(self, pump: Pump) -> bool:
-        self._dooms.pop(pump.task, None)
+        if pump.doom:
+            self._dooms.pop(pump.task, None)
         return self.endings.succeeded(pump.task, pump.generation)
 
     @enable_ki_protection

@@ -22,30 +22,18 @@ from __future__ import annotations
 
 import enum
 import logging
-import math
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-import attrs
-
-from ._checks import check_count, check_number, describe
-from ._errors import CircuitOpenError, InvalidTypeError, InvalidValueError, shorten
-from ._retry import RetryLater, leaves
+from ._breaker_policy import DEFAULT_BREAKER, BreakerPolicy, BreakerState, Move, is_failure
+from ._checks import describe
+from ._errors import CircuitOpenError, InvalidTypeError, shorten
 
 _log = logging.getLogger("tgtrio")
 
-LARGEST_WINDOW = 1_000_000
 _ON_MOVE = "on_move"
-
-
-class BreakerState(enum.Enum):
-    """What a breaker does with calls: lets them pass, holds them back, or tries one."""
-
-    CLOSED = "CLOSED"
-    OPEN = "OPEN"
-    HALF_OPEN = "HALF_OPEN"
 
 
 class _Phase(enum.Enum):
@@ -69,83 +57,6 @@ _MOVES: dict[_Phase, tuple[_Phase, ...]] = {
     _ISOLATED: (_CLOSED,),
 }
 _SHOWN = {phase: BreakerState.__members__.get(phase.name, BreakerState.OPEN) for phase in _Phase}
-
-
-@attrs.frozen
-class BreakerPolicy:
-    """When a breaker opens, for how long, and when those who wait for it are let down.
-
-    Args:
-        window: How many of the last recorded attempts count; at most 1,000,000.
-        threshold: Which part of the window must be failures, above 0 and at most 1. The part
-            is of the whole window, also while fewer attempts are recorded.
-        open_for: Seconds from opening to the first probe, from a failed probe to the next, and
-            until a probe that does not come back lets one more through.
-        give_up_after: After how many failed probes in a row those who wait are let down.
-
-    Raises:
-        InvalidTypeError, InvalidValueError: An argument is of a type, or has a value, that it
-            cannot have.
-    """
-
-    window: int = 10
-    threshold: float = 0.5
-    open_for: float = 30.0
-    give_up_after: int = 5
-
-    def __attrs_post_init__(self) -> None:
-        owner = ("option", "breaker")
-        window = check_count(owner, "window", self.window, least=1)
-        threshold = check_number(owner, "threshold", self.threshold)
-        open_for = check_number(owner, "open_for", self.open_for)
-        check_count(owner, "give_up_after", self.give_up_after, least=1)
-        for field, value, fits, limit in (
-            ("window", self.window, window <= LARGEST_WINDOW, f"at most {LARGEST_WINDOW}"),
-            ("threshold", self.threshold, 0 < threshold <= 1, "above 0 and at most 1"),
-            ("open_for", self.open_for, open_for > 0, "above 0 seconds"),
-        ):
-            if not fits:
-                raise InvalidValueError(
-                    f"{describe(owner)}: {field} is {shorten(value)}; it must be {limit}"
-                )
-
-    @property
-    def failures_to_open(self) -> int:
-        """How many failures among the last `window` attempts open a breaker; at least 1."""
-        # Rounded first: 0.07 * 100 is 7.000000000000001, which would ask for 8.
-        return max(1, math.ceil(round(float(self.threshold) * self.window, 9)))
-
-
-DEFAULT_BREAKER = BreakerPolicy()
-
-
-@attrs.frozen
-class Move:
-    """A change of state.
-
-    Attributes:
-        before, after: The states; both are OPEN where an open breaker was isolated.
-        reason: Why, in words.
-        at: When, by the clock of the breaker.
-        gave_up: True if the last of `give_up_after` probes in a row has failed.
-    """
-
-    before: BreakerState
-    after: BreakerState
-    reason: str
-    at: float
-    gave_up: bool = False
-
-
-def is_failure(exception: BaseException) -> bool:
-    """True if a call that ended with this exception has failed.
-
-    It has not if it was cancelled or interrupted, which says nothing of what was called; nor
-    if it only asks for time (`RetryLater`) or met an open breaker. Of a group, each leaf must.
-    """
-    return isinstance(exception, Exception) and not all(
-        isinstance(leaf, RetryLater | CircuitOpenError) for leaf in leaves(exception)
-    )
 
 
 class Permit:
@@ -206,7 +117,7 @@ class CircuitBreaker:
 
     A callback (`on_move`, `subscribe`) may call the breaker; what that changes is told after
     it has returned. One that raises an `Exception` is logged and not called again. Everything
-    must be called from one thread.
+    but `peek` must be called from one thread.
 
     Args:
         name: What it is called in messages.
@@ -305,10 +216,15 @@ class CircuitBreaker:
 
     def statistics(self) -> dict[str, Any]:
         """The state, the instants by its clock, and what is in the window, or was as it opened."""
+        self.wake()
+        return self.peek()
+
+    def peek(self) -> dict[str, Any]:
+        """The `statistics` as of the last look at the clock. The one call for other threads."""
         return {
-            "state": self.state.value,
-            "opens_at": self.opened_at,
-            "half_open_at": self.half_open_at,
+            "state": _SHOWN[self._phase].value,
+            "opens_at": None if self._phase is _CLOSED else self._opened_at,
+            "half_open_at": self._half_open_at,
             "isolated": self.isolated,
             "failures": self._failures,
             "recorded": len(self._window),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import trio
 
-from ._breaker import BreakerPolicy, CircuitBreaker, Move
+from ._breaker import CircuitBreaker
+from ._breaker_policy import BreakerPolicy, Move
 from ._chronicle import Chronicle
 from ._policies import Inherited, settled
 

@@ -1,4 +1,4 @@
-"""Responses that outlive a run: the cache of an executor, and what a store knows."""
+"""Responses that outlive a run: the cache of an executor."""
 
 from __future__ import annotations
 
@@ -66,31 +66,3 @@ class CacheOfExecutor:
 
     def ask(self, key: str, rank: int) -> bool:  # noqa: ARG002  # it answers at once
         return False
-
-
-@attrs.define(eq=False)
-class CacheOfStore:
-    """The successes of other runs in a store, as a run sees them.
-
-    Attributes:
-        found: The responses, by key.
-        asked: The keys that have been looked up, or are about to be.
-        look_up: Looks a key up, writes down what it finds, and lets the task go.
-    """
-
-    look_up: Callable[[str, int], object]
-    found: dict[str, object] = attrs.field(factory=dict)
-    asked: set[str] = attrs.field(factory=set)
-
-    def get(self, key: str) -> tuple[object] | None:
-        return (self.found[key],) if key in self.found else None
-
-    def put(self, key: str, response: object) -> None:
-        """The run writes its successes into the store itself."""
-
-    def ask(self, key: str, rank: int) -> bool:
-        if key in self.asked:
-            return False
-        self.asked.add(key)
-        self.look_up(key, rank)
-        return True

@@ -27,6 +27,8 @@ from ._states import ABORTED, SKIPPED, STATES, TaskState
 LATE = 1  # the value came after a timeout or a cancellation
 CACHED = 2  # the response was served, the action not called
 
+ENDED_WITH_THE_RUN = (TaskState.CANCELLED, TaskState.ABORTED)
+
 
 class Columns:
     """The facts about each task of one run, by rank."""
@@ -39,6 +41,7 @@ class Columns:
         self.responses: list[object] = [None] * size
         self.failures: dict[int, Failure] = {}  # also the reasons of what was cancelled alone
         self.setbacks: dict[int, Failure] = {}  # of the last attempt that was to be repeated
+        self.ended: dict[int, float] = {}  # of what ended between two attempts
         self.leaders: dict[int, int] = {}  # of a follower that failed with its leader
         self.keys: dict[int, str | None] = {}  # of tasks whose args were not known before
 
@@ -121,7 +124,7 @@ class TaskResults(Mapping[str, TaskResult]):
         """The result of the task of this rank."""
         node, columns = self.plan.nodes[rank], self.columns
         state = STATES[self.ends.state(rank)]
-        failure = columns.failures.get(rank)
+        failure, ended = self._failure(rank, state), self.ended(rank, state)
         started, finished = columns.started[rank], columns.finished[rank]
         ran = columns.attempts[rank] > 0
         cached = bool(columns.marks[rank] & CACHED)
@@ -130,19 +133,37 @@ class TaskResults(Mapping[str, TaskResult]):
             task_id=node.task_id,
             state=state,
             response=columns.responses[rank],
-            error="" if state is TaskState.SUCCEEDED else self._error(rank, root),
+            error="" if state is TaskState.SUCCEEDED else self._error(rank, root, failure),
             exception=failure.exception if failure else None,
             traceback=failure.traceback if failure else "",
             attempts=columns.attempts[rank],
             cached=cached,
             late=bool(columns.marks[rank] & LATE),
-            deadline_missed=self._missed(node, state, finished if ran or cached else self.ended_at),
+            deadline_missed=self._missed(node, state, ended),
             started_at=self.clock.wall(started) if ran else None,
-            finished_at=self.clock.wall(finished) if ran or cached else None,
+            finished_at=self.clock.wall(ended) if ran or cached else None,
             execution_time_ms=(finished - started) * 1000 if ran else None,
             caused_by=None if root == rank else self.plan.nodes[root].task_id,
             idempotency_key=self.key(rank),
         )
+
+    def ended(self, rank: int, state: TaskState) -> float:
+        """When a task ended, by the Trio clock."""
+        columns = self.columns
+        if (ended := columns.ended.get(rank)) is not None:
+            return ended
+        if columns.attempts[rank] or columns.marks[rank] & CACHED:
+            cut_short = state in ENDED_WITH_THE_RUN and rank not in columns.failures
+            return self.ended_at if cut_short else columns.finished[rank]
+        return self.ended_at
+
+    def _failure(self, rank: int, state: TaskState) -> Failure | None:
+        """What is kept of the failure of a task; of its last attempt, if the run ended after it."""
+        failure, setback = self.columns.failures.get(rank), self.columns.setbacks.get(rank)
+        if failure is not None or setback is None or state not in ENDED_WITH_THE_RUN:
+            return failure
+        error = f"{self.end_reason}; its last attempt failed with {setback.error}"
+        return Failure(error, setback.exception, setback.traceback)
 
     def key(self, rank: int) -> str | None:
         """The idempotency key of a task, or None if it has none."""
@@ -180,8 +201,8 @@ class TaskResults(Mapping[str, TaskResult]):
             return -1
         return self.ends.parent(rank)
 
-    def _error(self, rank: int, root: int) -> str:
-        if (failure := self.columns.failures.get(rank)) is not None:
+    def _error(self, rank: int, root: int, failure: Failure | None) -> str:
+        if failure is not None:
             return failure.error
         parent = self._blamed(rank)
         if parent < 0:

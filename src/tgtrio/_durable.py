@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
@@ -36,7 +37,9 @@ class Durable:
     ) -> None:
         self._store = store
         self._written, self._failed = written, failed
-        self._journal: Journal | None = None
+        self.journal: Journal | None = None
+        # Trio's own threads may all be taken, and by those who wait for this very run.
+        self._threads = trio.CapacityLimiter(math.inf)
 
     async def open(self, graph_id: str, run_id: str | None, total_tasks: int) -> Journal:
         """Take up a run.
@@ -56,8 +59,8 @@ class Durable:
             on_written=functools.partial(_tell, token, self._written),
             on_error=functools.partial(_tell, token, self._failed),
         )
-        self._journal = await trio.to_thread.run_sync(open_journal)
-        return self._journal
+        self.journal = await trio.to_thread.run_sync(open_journal, limiter=self._threads)
+        return self.journal
 
     async def look_up(self, keys: Iterable[str], newer_than: datetime | None) -> dict[str, object]:
         """The latest responses of other runs under these keys."""
@@ -69,7 +72,7 @@ class Durable:
                 for key, one in found.items()
             }
 
-        return await trio.to_thread.run_sync(read)
+        return await trio.to_thread.run_sync(read, limiter=self._threads)
 
     async def flush(self) -> None:
         """Wait until everything is on disk. Shielded.
@@ -77,8 +80,8 @@ class Durable:
         Raises:
             StoreError: It never will be.
         """
-        assert self._journal is not None
-        await self._in_thread(self._journal.wait)
+        assert self.journal is not None
+        await self._in_thread(self.journal.wait)
 
     async def close(self, state: str, statistics: dict[str, Any]) -> None:
         """Write down how the run has ended, and let go of it. Shielded.
@@ -86,18 +89,18 @@ class Durable:
         Raises:
             StoreError: Something is not on disk and never will be.
         """
-        assert self._journal is not None
-        self._journal.finish(state, statistics)
-        await self._in_thread(self._journal.close)
+        assert self.journal is not None
+        self.journal.finish(state, statistics)
+        await self._in_thread(self.journal.close)
 
     def let_go(self) -> None:
         """Let go of the run, whatever is on disk: the next one resumes it."""
-        if self._journal is not None:
-            self._journal.let_go()
+        if self.journal is not None:
+            self.journal.let_go()
 
     async def _in_thread(self, function: Callable[[], None]) -> None:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(function)
+            await trio.to_thread.run_sync(function, limiter=self._threads)
 
 
 def _tell(token: trio.lowlevel.TrioToken, function: Callable[[Any], object], what: object) -> None:

@@ -10,9 +10,10 @@ import functools
 from collections.abc import Callable
 
 import attrs
+import trio
 
 from ._backend import ReadyQueue
-from ._breaker import is_failure
+from ._breaker_policy import is_failure
 from ._columns import TaskResults
 from ._errors import CircuitOpenError, InvalidArgumentError
 from ._guards import Guards
@@ -23,7 +24,7 @@ from ._retries import Retries
 from ._retry import requested_delay
 from ._sharing import Sharing
 from ._states import FAILED, FIRST_TERMINAL, RUNNING, STATES, SUCCEEDED
-from ._timekeeper import Timekeeper
+from ._timekeeper import Timekeeper, Timer
 from ._watch import Watch
 
 STATE_CODE = {state: code for code, state in enumerate(STATES)}
@@ -53,31 +54,35 @@ class Endings:
     may_retry: Callable[[], bool]
     changed: Callable[[], None]
     outside: BaseException | None
-    _cool_until: dict[int, float] = attrs.field(init=False, factory=dict)  # by action
+    _backing_off: dict[int, Timer] = attrs.field(init=False, factory=dict)  # by rank
+    _cooling: dict[int, Timer] = attrs.field(init=False, factory=dict)  # by action
 
     # -- of an attempt ------------------------------------------------------------------
 
     def succeeded(self, rank: int, generation: int) -> bool:
         """It returned a value, which is written down. True: the caller tells the queue."""
-        self._settle_breaker(rank, generation, success=True)
+        if self.guards:
+            self._settle_breaker(rank, generation, success=True)
         if self.watch is not None:
             self.watch.succeeded()
-        if self.recorder is None:
-            if not self.sharing.has_key(rank):
-                return True
-            self.completed(rank)
+        if self.recorder is not None and not self._record(rank, self.recorder):
             return False
+        if not self.sharing.has_key(rank):
+            return True
+        self.completed(rank)
+        return False
+
+    def _record(self, rank: int, recorder: Recorder) -> bool:
+        """Write down a success. False: it failed by that, or must wait until it is on disk."""
         try:
-            durable = self.recorder.succeeded(rank)
+            durable = recorder.succeeded(rank)
         except InvalidArgumentError as error:  # the response is no JSON
             self.results.columns.responses[rank] = None
             self._end(rank, FAILED, self.describe(error))
             return False
-        if durable:
-            self.completed(rank)
-        else:  # RUNNING until it is on disk
+        if not durable:
             self.queue.detach(rank)
-        return False
+        return durable
 
     def served(self, rank: int) -> None:
         """A response that somebody else made is written down for it."""
@@ -106,7 +111,7 @@ class Endings:
         decision, refusal = self.retries.after(
             rank, ending, exception, self.results.columns.attempts[rank] - 1, self.may_retry()
         )
-        requested = requested_delay(exception) if ending is Ending.ERROR else None
+        requested = requested_delay(exception)
         counts = ending is Ending.TIMEOUT or (exception is not None and is_failure(exception))
         failure = self._failure(exception, timeout)
         if refusal:
@@ -119,7 +124,8 @@ class Endings:
         else:
             self.results.columns.setbacks[rank] = failure
             self.queue.hold(rank)
-            self.timers.at(now + decision.retry_after, functools.partial(self.released, rank))
+            back_off_over = functools.partial(self._back_off_over, rank)
+            self._backing_off[rank] = self.timers.at(now + decision.retry_after, back_off_over)
         self._settle_breaker(rank, generation, success=False if counts else None)
         if self.watch is not None:
             self.watch.failed(counts=counts, retried=decision.retry_after is not None)
@@ -159,22 +165,31 @@ class Endings:
         """End a task that is not in flight; nothing happens if it has ended already."""
         if self.queue.state(rank) >= FIRST_TERMINAL:
             return
-        setback = self.results.columns.setbacks.get(rank)
-        if setback is not None:
-            failure = Failure(
-                f"{failure.error}; its last attempt failed with {setback.error}",
-                failure.exception or setback.exception,
-                failure.traceback or setback.traceback,
-            )
+        failure = self._after_setback(rank, failure)
+        if (back_off := self._backing_off.pop(rank, None)) is not None:
+            self.timers.cancel(back_off)
         if self.queue.end(rank, STATE_CODE[FINAL_STATE[ending]]):
             self.results.columns.failures[rank] = failure
+            if self.results.columns.attempts[rank]:
+                self.results.columns.ended[rank] = trio.current_time()
             self.sharing.ended(rank, failure, for_good=for_good)
             if self.recorder is not None:
                 self.recorder.ended(rank)
 
     def refused(self, rank: int, error: CircuitOpenError) -> None:
         """Its turn came, and its breaker fails what it does not let through."""
-        self._end(rank, FAILED, self.describe(error))
+        self._end(rank, FAILED, self._after_setback(rank, self.describe(error)))
+
+    def _after_setback(self, rank: int, failure: Failure) -> Failure:
+        """What a task fails with that was to be tried again; its last attempt is not forgotten."""
+        setback = self.results.columns.setbacks.get(rank)
+        if setback is None:
+            return failure
+        return Failure(
+            f"{failure.error}; its last attempt failed with {setback.error}",
+            failure.exception or setback.exception,
+            failure.traceback or setback.traceback,
+        )
 
     def give_up(self, action: int, error: CircuitOpenError) -> None:
         """Fail all the tasks that the breaker of an action holds now."""
@@ -191,14 +206,21 @@ class Endings:
             self.sharing.released(rank)
             self.changed()
 
+    def _back_off_over(self, rank: int) -> None:
+        del self._backing_off[rank]
+        self.released(rank)
+
     def _cool(self, action: int, until: float) -> None:
         """The server asked for peace: hold the whole action."""
-        if until > self._cool_until.get(action, 0.0):
-            self._cool_until[action] = until
-            self.holds.close(action, COOLING)
-            self.timers.at(until, functools.partial(self._warm, action, until))
+        before = self._cooling.get(action)
+        if before is not None:
+            if before.when >= until:
+                return
+            self.timers.cancel(before)
+        self.holds.close(action, COOLING)
+        self._cooling[action] = self.timers.at(until, functools.partial(self._warm, action))
 
-    def _warm(self, action: int, until: float) -> None:
-        if self._cool_until[action] == until:
-            self.holds.open(action, COOLING)
-            self.changed()
+    def _warm(self, action: int) -> None:
+        del self._cooling[action]
+        self.holds.open(action, COOLING)
+        self.changed()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -21,9 +20,10 @@ from ._actions import Action
 from ._attempts import Doom
 from ._backend import Pump
 from ._breakers import Breakers
-from ._cache import CacheOfStore, ResponseCache
+from ._cache import ResponseCache
 from ._chronicle import Chronicle
 from ._columns import PastEnds
+from ._crew import Crew
 from ._dispatch import SliceClock
 from ._durable import Durable
 from ._endings import STATE_CODE
@@ -37,8 +37,6 @@ from ._plan import EXPIRES, Plan
 from ._results import GraphResult
 from ._settings import Settings
 from ._states import FIRST_TERMINAL, RUNNING, STATES, TaskState
-from ._store_journal import Journal
-from ._worker import work
 
 if TYPE_CHECKING:
     from ._graph import TaskGraph
@@ -98,16 +96,10 @@ class Engine:
         self._breakers, self._cache, self._chronicle = breakers, cache, chronicle
         self._limit = max_parallel if isinstance(max_parallel, int) else UNBOUNDED
         self._durable: Durable | None = None
-        self._journal: Journal | None = None
         self._parts: Parts | None = None
         self._pauses: set[str] = set()
-        self._looking_up = 0  # keys that are being looked up in the store
         self._all_ended = trio.Event()
-        self._pumps: list[Pump] = []
-        self._idle = trio.lowlevel.ParkingLot()
         self._cancelled_outside = False
-        self._waking = False  # a worker was woken or started and has not run since
-        self._nursery: trio.Nursery | None = None
 
     # -- before it ------------------------------------------------------------------
 
@@ -129,7 +121,7 @@ class Engine:
         try:
             if self._settings.store is not None:
                 self._durable = Durable(
-                    self._settings.store, self._store_written, self._store_failed
+                    self._settings.store, self._store_written, self.store_failed
                 )
                 await self._open_store(self._durable)
             self._set_up()
@@ -142,7 +134,7 @@ class Engine:
 
     async def _open_store(self, durable: Durable) -> None:
         journal = await durable.open(self.graph.graph_id, self._settings.run_id, len(self.plan))
-        self._journal, self.run_id = journal, journal.run_id
+        self.run_id = journal.run_id
 
     def _set_up(self) -> None:
         parts = self._parts = Parts(
@@ -157,9 +149,10 @@ class Engine:
             self._settings,
             self._breakers,
             self._cache,
-            self._journal,
+            self._durable,
             self._chronicle,
         )
+        self._crew = Crew(self, parts.queue, self._limit)
         self.queue, self.columns, self.results = parts.queue, parts.columns, parts.results
 
     # -- the life of a run ----------------------------------------------------------
@@ -176,12 +169,12 @@ class Engine:
         trio.lowlevel.add_instrument(slices)
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
+                self._crew.begin(nursery, parts.dispatch)
                 await self._until_all_ended(parts)
                 nursery.cancel_scope.cancel()
         finally:
             trio.lowlevel.remove_instrument(slices)
-            self._nursery = None
+            self._crew.end()
             self._end_all(parts)
             try:
                 await self._write_rest(parts)
@@ -206,7 +199,7 @@ class Engine:
                 parts.watch.begin()
             await self._look_up_shared(parts)
             if self.queue.unfinished and self.end is None:
-                self._start_worker()
+                self._crew.start_worker()
                 await self._all_ended.wait()
         except trio.Cancelled:
             # From outside it is raised when nothing is left of the run.
@@ -235,7 +228,8 @@ class Engine:
 
     def _give_up_crashers(self, parts: Parts) -> None:
         """Fail the tasks that were in flight each time the program crashed."""
-        crashes = {} if self._journal is None else self._journal.crashes
+        journal = None if self._durable is None else self._durable.journal
+        crashes = {} if journal is None else journal.crashes
         for rank, node in enumerate(self.plan.nodes if crashes else ()):
             count = crashes.get(node.task_id, 0)
             if count >= MOST_CRASHES:
@@ -249,7 +243,7 @@ class Engine:
 
     def _end_all(self, parts: Parts) -> None:
         """The nursery is closed, nothing runs: give back what the attempts had."""
-        for pump in self._pumps:
+        for pump in self._crew.pumps:
             if pump.task >= 0:  # an interrupt cut its worker short
                 parts.attempts.settle(pump, None, cancelled=True)
         if parts.borrowing is not None:
@@ -274,7 +268,7 @@ class Engine:
             await self._durable.close(state, self.statistics())
         except StoreError as error:
             self._durable.let_go()
-            self._store_failed(error)
+            self.store_failed(error)
             self._end_rest()
 
     def _end_rest(self) -> None:
@@ -321,10 +315,10 @@ class Engine:
 
     def _let_go(self) -> None:
         """Break the cycles: a run that is over goes at once, not when the collector comes."""
-        self._pumps.clear()
+        self._crew.disband()
         if self._parts is not None:
             self._parts.dissolve()
-        self._parts = self._durable = self._journal = None
+        self._parts = self._durable = None
 
     def _all_well(self) -> bool:
         counts = dict(zip(STATES, self.queue.counts(), strict=True))
@@ -343,8 +337,7 @@ class Engine:
         if self.is_over() or (self.queue.unfinished == 0 and cause is not Cause.INTERRUPTED):
             return
         self._set_end(End(cause, reason))
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        self._crew.cancel()
 
     def _set_end(self, end: End) -> None:
         if self.end is None:
@@ -398,7 +391,7 @@ class Engine:
         """Cancel one task; its dependents go by their policies."""
         if self._parts is None or self.queue.unfinished == 0:
             return
-        for pump in self._pumps:
+        for pump in self._crew.pumps:
             if pump.task == rank:
                 self._parts.attempts.doom(pump, Doom(Ending.CANCELLED, None, reason))
                 return
@@ -412,7 +405,7 @@ class Engine:
             self._parts.recorder.written(number)
             self.changed()
 
-    def _store_failed(self, error: StoreError) -> None:
+    def store_failed(self, error: StoreError) -> None:
         """Nothing can be written any more: that ends the run."""
         if not any(isinstance(other, StoreError) for other in self.fatal):
             self.fatal.append(error)
@@ -431,69 +424,27 @@ class Engine:
 
     async def _look_up_shared(self, parts: Parts) -> None:
         """Ask the store for the work of all tasks whose keys are known, at once."""
-        for cache in parts.caches:
-            if isinstance(cache, CacheOfStore):
-                nodes = [node for r, node in enumerate(self.plan.nodes) if parts.sharing.shares(r)]
-                cache.asked.update(filter(None, map(key_of, nodes)))
-                cache.found.update(await self._ask_store(cache.asked))
+        if parts.lookups is not None:
+            shares = parts.sharing.shares
+            nodes = [node for rank, node in enumerate(self.plan.nodes) if shares(rank)]
+            await parts.lookups.look_up_all(filter(None, map(key_of, nodes)))
 
-    def look_up(self, cache: CacheOfStore, key: str, rank: int) -> None:
-        """Look a key up in the store, and let the task go then."""
-
-        async def look_up() -> None:
-            cache.found.update(await self._ask_store([key]))
-            self._looking_up -= 1
-            if self._parts is not None:
-                self._parts.endings.released(rank)
-
-        self._looking_up += 1
-        self.spawn(look_up)
-
-    async def _ask_store(self, keys: Any) -> dict[str, object]:
-        assert self._durable is not None
-        assert self._parts is not None
-        ttl = self._settings.reuse_ttl
-        newer_than: datetime | None = None
-        if ttl is not None:
-            newer_than = self._parts.clock.wall(trio.current_time()) - timedelta(seconds=ttl)
-        return await self._durable.look_up(keys, newer_than)
-
-    # -- workers -------------------------------------------------------------------------
+    # -- the crew ------------------------------------------------------------------------
 
     def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         """Start a Trio task of the run."""
-        assert self._nursery is not None
-        self._nursery.start_soon(self._guarded, function)
+        self._crew.spawn(function)
 
-    async def _guarded(self, function: Callable[[], Awaitable[None]]) -> None:
-        """A defect of the engine ends the run bare, not in a group of the nursery's."""
-        try:
-            await function()
-        except trio.Cancelled:
-            raise
-        except StoreError as error:
-            self._store_failed(error)
-        except BaseException as error:
-            self.interrupted(error)
-
-    def _start_worker(self) -> None:
-        self._waking = True
-        self.spawn(self._work)
-
-    async def _work(self) -> None:
-        self._waking = False
-        assert self._parts is not None
-        trio_task = trio.lowlevel.current_task()
-        pump = Pump(self._parts.dispatch, trio_task)
-        self._pumps.append(pump)
-        await work(self, pump, trio_task)
+    def wake(self) -> None:
+        """Wake one worker, or start one."""
+        self._crew.wake()
 
     def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
         assert self._parts is not None
         self._parts.attempts.settle(pump, error, cancelled)
 
-    async def rest(self) -> None:
-        """Nothing may start now: park until something may."""
+    def resting(self) -> None:
+        """A worker is about to park: see whether that is right."""
         assert self._parts is not None
         if self._parts.borrowing is not None:
             self._parts.borrowing.release_spares()  # who could use them would not rest
@@ -501,8 +452,6 @@ class Engine:
             self._all_ended.set()
         elif self.queue.running == 0:
             self._refuse_to_hang(self._parts)
-        await self._idle.park()
-        self._waking = False
 
     def _refuse_to_hang(self, parts: Parts) -> None:
         awaited = (
@@ -510,9 +459,9 @@ class Engine:
             or (parts.borrowing is not None and parts.borrowing.waiting)
             or (parts.recorder is not None and parts.recorder.waiting)
             or parts.guards.isolated
-            or self._looking_up
+            or (parts.lookups is not None and parts.lookups.waiting)
         )
-        if awaited or self._waking or self.end is not None or self.queue.startable():
+        if awaited or self._crew.about_to_look or self.end is not None or self.queue.startable():
             return
         unfinished = [
             self.plan.nodes[rank].task_id
@@ -523,17 +472,6 @@ class Engine:
             f"graph {shorten(self.graph.graph_id)}: nothing runs, nothing can start, and "
             f"{len(unfinished)} tasks have not ended: {shorten(unfinished)}"
         )
-
-    @enable_ki_protection
-    def wake(self) -> None:
-        """Wake one worker, or start one; it wakes the next if work is still ready."""
-        if self._waking or self._nursery is None:
-            return
-        if self._idle:
-            self._waking = True
-            self._idle.unpark()
-        elif len(self._pumps) < self._limit:
-            self._start_worker()
 
     @enable_ki_protection
     def changed(self) -> None:

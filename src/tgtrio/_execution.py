@@ -12,7 +12,8 @@ import attrs
 import trio
 
 from ._actions import Action, TaskContext, start
-from ._breaker import CircuitBreaker, Permit, is_failure
+from ._breaker import CircuitBreaker, Permit
+from ._breaker_policy import is_failure
 from ._columns import ClockMap
 from ._errors import CircuitOpenError, shorten
 from ._identity import key_of
@@ -31,18 +32,21 @@ from ._retry import RetryPolicy
 from ._states import TaskState
 from ._watch import Watch
 
+FROM_OUTSIDE = "the surrounding scope was cancelled"
+
 
 @attrs.define(eq=False, kw_only=True)
 class Execution:
     """The way of one task through its attempts.
 
-    Instants are those of the Trio clock; the wall clock is read once, at the start.
+    Instants are those of the Trio clock; the wall clock is read once, when this is made.
 
     Attributes:
         breaker: Asked before each attempt; None for none.
         idempotent: Has the task a key?
         outside: What is being handled around the call.
         abort: Cancelled when a safety rule stops everything, for `abort_reason`.
+        expired: Its own deadline has ended it, which says nothing of equal work.
     """
 
     node: TaskNode
@@ -56,14 +60,21 @@ class Execution:
     abort: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
     abort_reason: str | None = attrs.field(init=False, default=None)
     watch: Watch | None = attrs.field(init=False, default=None)
-    clock: ClockMap = attrs.field(init=False)
-    deadline: float = attrs.field(init=False, default=math.inf)
+    clock: ClockMap = attrs.field(
+        init=False, factory=lambda: ClockMap.starting_at(trio.current_time())
+    )
+    expired: bool = attrs.field(init=False, default=False)
     attempts: int = attrs.field(init=False, default=0)
     started: float = attrs.field(init=False, default=0.0)
     ended: float = attrs.field(init=False, default=0.0)
     response: object = attrs.field(init=False, default=None)
     late: bool = attrs.field(init=False, default=False)
     failure: Failure | None = attrs.field(init=False, default=None)
+
+    @property
+    def deadline(self) -> float:
+        """When the task is late, or inf."""
+        return math.inf if self.node.deadline is None else self.clock.trio(self.node.deadline)
 
     @property
     def expires(self) -> float:
@@ -78,10 +89,6 @@ class Execution:
 
     async def run(self) -> TaskResult:
         """Make attempts until one succeeds or none may follow."""
-        now = trio.current_time()
-        self.clock = ClockMap.starting_at(now)
-        if self.node.deadline is not None:
-            self.deadline = self.clock.trio(self.node.deadline)
         result = None
         with self.abort:
             if self.watch is not None:
@@ -105,12 +112,17 @@ class Execution:
                 return self._result(TaskState.FAILED, trio.current_time())
             if permit is None and trio.current_time() >= self.expires:
                 return self._expire()
-            ending, raised = await self._attempt()
+            try:
+                ending, raised = await self._attempt()
+            except BaseException:  # Cancelled mostly; it says nothing about the action
+                self._tell(permit, Ending.CANCELLED, None, retried=False)
+                raise
             decision = decide(ending, raised, self.policy, self.attempts - 1, self.rng)
             self._tell(permit, ending, raised, retried=decision.retry_after is not None)
             if ending is not Ending.VALUE:
                 self.failure = self._describe(ending, raised)
             if decision.retry_after is None:
+                self.expired = ending is Ending.EXPIRED
                 return self._result(decision.state, self.ended)
             next_start = self.ended + decision.retry_after
             await trio.sleep_until(min(next_start, self.expires))
@@ -178,7 +190,8 @@ class Execution:
                 returned, late = True, scope.cancel_called
         except Exception as exc:  # whatever it is, it is this task's and nobody else's
             raised = exc
-        self.ended = trio.current_time()
+        finally:
+            self.ended = trio.current_time()
         cancelled = trio.current_effective_deadline() <= self.ended  # from outside
         if returned and raised is None:
             self.response, self.late = value, late or cancelled
@@ -227,7 +240,7 @@ class Execution:
         cause: Exception | None = None
         reason = ""
         if ending is Ending.CANCELLED:
-            reason = f"task {shorten(self.node.task_id)}: the surrounding scope was cancelled"
+            reason = f"task {shorten(self.node.task_id)}: {FROM_OUTSIDE}"
         elif ending is Ending.ABORTED:
             reason = self.abort_reason or ""
         elif ending is Ending.TIMEOUT:
@@ -244,7 +257,27 @@ class Execution:
         if self.failure is not None:
             error.__cause__ = self.failure.exception
         self.failure = describe_failure(error, outside=self.outside)
+        self.expired = True
         return self._result(FINAL_STATE[Ending.EXPIRED], trio.current_time())
+
+    # -- without attempts of its own ---------------------------------------------------
+
+    def served(self, response: object) -> TaskResult:
+        """The result if somebody else has done this work."""
+        self.response = response
+        return attrs.evolve(self._result(TaskState.SUCCEEDED, trio.current_time()), cached=True)
+
+    def failed_with(self, leader: TaskResult) -> TaskResult:
+        """The result if somebody else has failed to do this work."""
+        assert leader.exception is None or isinstance(leader.exception, Exception)
+        self.failure = Failure(leader.error, leader.exception, leader.traceback)
+        result = self._result(leader.state, trio.current_time())
+        return attrs.evolve(result, caused_by=leader.task_id)
+
+    def cancelled(self, reason: str) -> TaskResult:
+        """The result if it was cancelled, or interrupted."""
+        self.failure = self._stopped(f"task {shorten(self.node.task_id)}: {reason}")
+        return self._result(TaskState.CANCELLED, trio.current_time())
 
     def _result(self, state: TaskState, finished: float) -> TaskResult:
         success = state is TaskState.SUCCEEDED

@@ -6,6 +6,7 @@ from a cache.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import sys
@@ -18,15 +19,16 @@ import trio
 
 from ._actions import Action, make_action
 from ._arguments import encode_json
-from ._breaker import DEFAULT_BREAKER, BreakerPolicy
+from ._breaker_policy import DEFAULT_BREAKER, BreakerPolicy
 from ._breakers import Breakers
 from ._cache import ResponseCache
 from ._checks import check_count, check_milliseconds
 from ._chronicle import Chronicle
-from ._columns import ClockMap
 from ._durable import Durable
+from ._ends import raise_together
 from ._errors import InvalidArgumentError, InvalidTypeError, StoreError, shorten
-from ._execution import Execution
+from ._execution import FROM_OUTSIDE, Execution
+from ._hygiene import without_cancelled
 from ._identity import key_of
 from ._node import TaskNode
 from ._outcome import describe_failure
@@ -40,13 +42,16 @@ from ._store import RawStore
 from ._timekeeper import Timekeeper
 from ._watch import Monitor, Watch, check_monitor
 
+_STORED_STATES = {TaskState.CANCELLED: "cancelled", TaskState.ABORTED: "aborted"}
+_SHARED = (TaskState.SUCCEEDED, TaskState.FAILED)
+
 
 class Flight:
     """One execution that others wait for."""
 
     def __init__(self) -> None:
         self.over = trio.Event()
-        self.result: TaskResult | None = None  # None still at the end: it was cancelled
+        self.result: TaskResult | None = None  # None still at the end: others must try themselves
 
 
 class TaskExecutor:
@@ -169,28 +174,29 @@ class TaskExecutor:
 
     async def _once(self, key: str, execution: Execution) -> TaskResult:
         """Be served, wait for the one that executes it now, or execute it."""
-        node = execution.node
         while True:
+            if trio.current_time() >= execution.expires:
+                return await self._kept(execution)  # which makes no attempt
             cached = self.cache.get(key, 0.0)
             if cached is not None:
-                return _served(node, key, cached[0])
+                return execution.served(cached[0])
             flight = self._flights.get(key)
             if flight is None:
                 return await self._lead(key, execution)
-            await flight.over.wait()
+            with trio.move_on_at(execution.expires):
+                await flight.over.wait()
             result = flight.result
             if result is not None and result.success:
-                return _served(node, key, result.response)
-            if result is not None and result.state is TaskState.FAILED:
-                return attrs.evolve(
-                    result, task_id=node.task_id, attempts=0, caused_by=result.task_id
-                )
+                return execution.served(result.response)
+            if result is not None:
+                return execution.failed_with(result)
 
     async def _lead(self, key: str, execution: Execution) -> TaskResult:
         flight = self._flights[key] = Flight()
         try:
             result = await self._kept(execution)
-            flight.result = result
+            if result.state in _SHARED and not execution.expired:
+                flight.result = result
             if result.success and result.finished_at is not None:
                 self.cache.put(key, result.response, result.finished_at.timestamp())
             return result
@@ -210,33 +216,35 @@ class TaskExecutor:
         journal = await durable.open(f"task {node.task_id}", uuid.uuid4().hex, 1)
         try:
             result, response = _as_json(node, await self._watched(execution))
-        except BaseException:
-            durable.let_go()
+        except BaseException as error:
+            cancelled = without_cancelled(error) is None
+            reason = FROM_OUTSIDE if cancelled else f"interrupted by {type(error).__name__}"
+            result = execution.cancelled(reason)
+            journal.put(row_of(result, node, None))
+            with contextlib.suppress(StoreError):  # what ended it is worse
+                await _close(durable, result, "cancelled" if cancelled else "interrupted")
             raise
         journal.put(row_of(result, node, response))
-        finished = result.state is not TaskState.CANCELLED
-        try:
-            await durable.close(
-                "finished" if finished else "cancelled", {"states": {result.state.value: 1}}
-            )
-        except StoreError as error:
-            durable.let_go()
-            error.result = result
-            raise
+        await _close(durable, result, _STORED_STATES.get(result.state, "finished"))
         return result
 
     async def _watched(self, execution: Execution) -> TaskResult:
         """Execute it under the safety rules, if there are any."""
         if self.abort_monitor is None:
             return await execution.run()
+        result, errors = None, list[BaseException]()
         async with trio.open_nursery() as nursery:
-            timers = Timekeeper(lambda timers: nursery.start_soon(timers.run))
+            timers = Timekeeper(lambda timers: nursery.start_soon(_keep_time, timers))
             execution.watch = Watch(self.abort_monitor, execution.stop, timers)
             try:
                 result = await execution.run()
+            except BaseException as error:  # the nursery would put it into a group
+                errors.append(error)
             finally:
                 execution.watch.end()
             nursery.cancel_scope.cancel()
+        raise_together(errors)
+        assert result is not None
         return result
 
 
@@ -251,16 +259,19 @@ def _check_node(node: object) -> None:
         )
 
 
-def _served(node: TaskNode, key: str, response: object) -> TaskResult:
-    now = trio.current_time()
-    return TaskResult(
-        task_id=node.task_id,
-        state=TaskState.SUCCEEDED,
-        response=response,
-        cached=True,
-        finished_at=ClockMap.starting_at(now).wall(now),
-        idempotency_key=key,
-    )
+async def _keep_time(timers: Timekeeper) -> None:
+    with contextlib.suppress(trio.Cancelled):  # the execution decides what becomes of it
+        await timers.run()
+
+
+async def _close(durable: Durable, result: TaskResult, state: str) -> None:
+    """Have the result on disk, and let go of the run."""
+    try:
+        await durable.close(state, {"states": {result.state.value: 1}})
+    except StoreError as error:
+        durable.let_go()
+        error.result = result
+        raise
 
 
 def _as_json(node: TaskNode, result: TaskResult) -> tuple[TaskResult, bytes | None]:

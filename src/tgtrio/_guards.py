@@ -11,7 +11,8 @@ import functools
 from collections.abc import Callable, Sequence
 
 from ._backend import PREPARED, REPORTED, Dispatch
-from ._breaker import BreakerState, CircuitBreaker, Permit
+from ._breaker import CircuitBreaker, Permit
+from ._breaker_policy import BreakerState
 from ._columns import ClockMap
 from ._errors import CircuitOpenError, shorten
 from ._holds import BREAKER, ActionBits, ActionHolds
@@ -46,7 +47,7 @@ class Guards:
         self._bits = bits
         self.fail_at_once, self._give_up, self._changed = fail_at_once, give_up, changed
         self._seen = {a: breaker.generation for a, breaker in self._breakers.items()}
-        self._give_ups = {a: breaker.give_ups for a, breaker in self._breakers.items()}
+        self._give_ups: dict[int, int] = {}  # by action
         self._moved = dict.fromkeys(self._breakers, 0)  # `Dispatch.generation` at its last move
         self._permits: dict[int, Permit] = {}  # of probes, by rank
         self._alarms: dict[int, Timer] = {}  # by action
@@ -60,6 +61,7 @@ class Guards:
         """Follow the breakers from now on, until `detach`."""
         self._dispatch = dispatch
         for action, breaker in self._breakers.items():
+            self._give_ups[action] = breaker.give_ups  # it has held nobody of this run so far
             self._unsubscribe.append(breaker.subscribe(functools.partial(self._follow, action)))
             self._follow(action, breaker)
 
@@ -78,10 +80,13 @@ class Guards:
         return any(breaker.isolated for breaker in self._breakers.values())
 
     def statistics(self, clock: ClockMap) -> dict[str, dict[str, object]]:
-        """The `breaker_states` of the figures of a run, with instants as ISO 8601."""
+        """The `breaker_states` of the figures of a run, with instants as ISO 8601.
+
+        May be called in any thread. The alarms see to it that the figures are those of now.
+        """
         states = {}
         for breaker in self._breakers.values():
-            figures = breaker.statistics()
+            figures = breaker.peek()
             states[breaker.name] = {"state": figures["state"]} | {
                 name: None if figures[name] is None else clock.wall(figures[name]).isoformat()
                 for name in ("opens_at", "half_open_at")

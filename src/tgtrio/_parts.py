@@ -20,16 +20,18 @@ from ._attempts import Attempts
 from ._backend import PREPARED, REPORTED, ReadyQueue
 from ._borrowing import Borrowing
 from ._breakers import Breakers
-from ._cache import CacheOfExecutor, CacheOfStore, ResponseCache
+from ._cache import CacheOfExecutor, ResponseCache
 from ._chronicle import Chronicle
 from ._columns import ClockMap, Columns, TaskResults
 from ._dispatch import flags_of, kinds_of, make_dispatch
+from ._durable import Durable
 from ._endings import Endings
 from ._ends import End
 from ._guards import Guards
 from ._holds import ActionBits, ActionHolds
-from ._identity import record_key
+from ._identity import idempotency_key, record_key
 from ._limits import Gates
+from ._lookups import CacheOfStore
 from ._plan import Plan
 from ._recorder import Recorder
 from ._retries import Retries
@@ -67,9 +69,6 @@ class Run(Protocol):
     def hold_back(self, wanted: bool) -> None:
         """Nothing may start for now, or it may again."""
 
-    def look_up(self, cache: CacheOfStore, key: str, rank: int) -> None:
-        """Look a key up in the store, and let the task go then."""
-
 
 class Parts:
     """The parts of one run.
@@ -82,7 +81,7 @@ class Parts:
         settings: The options.
         breakers: Of the scheduler, the executor, or this run alone.
         cache: Of the executor; None if the run does not use it.
-        journal: Of the store; None if there is none.
+        durable: The store, and the run taken up in it; None if there is none.
         chronicle: Where what happens rarely is written down.
     """
 
@@ -99,7 +98,7 @@ class Parts:
         settings: Settings,
         breakers: Breakers,
         cache: ResponseCache | None,
-        journal: Journal | None,
+        durable: Durable | None,
         chronicle: Chronicle,
     ) -> None:
         self._run, self._plan, self._actions, self._settings = run, plan, actions, settings
@@ -131,12 +130,14 @@ class Parts:
             plan, actions, settings.retry, budget, random.Random(settings.seed), note
         )
         self.watch = self._make_watch()
+        journal = None if durable is None else durable.journal
         self.recorder = None if journal is None else self._make_recorder(journal, limit)
         self.guards = self._make_guards(breakers)
         self._opted_out = [
             not (settings.idempotent and action.policies.idempotent) for action in actions
         ]
-        self.caches = self._make_caches(cache)
+        self.lookups = self._make_lookups(durable)
+        self._caches = self._make_caches(cache)
         self.sharing = self._make_sharing()
         self.endings = self._make_endings()
         self._admission = Admission(
@@ -208,6 +209,11 @@ class Parts:
 
     def _record_key(self, rank: int) -> str | None:
         node = self._plan.nodes[rank]
+        if not node.inputs:  # of which there are many
+            key = idempotency_key(
+                node.action_name, node.normalized_args, node.resource_ids, node.version
+            )
+            return key if self.sharing.shares(rank) else f"~{key}"
         if rank in self.columns.failures:
             return self.results.key(rank)
         return record_key(node, self._admission.arguments(rank), shared=self.sharing.shares(rank))
@@ -227,10 +233,20 @@ class Parts:
             self._run.changed,
         )
 
+    def _make_lookups(self, durable: Durable | None) -> CacheOfStore | None:
+        if self._settings.reuse != "store" or durable is None:
+            return None
+        return CacheOfStore(
+            durable,
+            self.clock,
+            self._settings.reuse_ttl,
+            self._run.spawn,
+            lambda rank: self.endings.released(rank),
+        )
+
     def _make_caches(self, cache: ResponseCache | None) -> list[Cache]:
-        if self._settings.reuse == "store":
-            found = CacheOfStore(lambda key, rank: self._run.look_up(found, key, rank))
-            return [found]
+        if self.lookups is not None:
+            return [self.lookups]
         if self._settings.reuse == "executor" and cache is not None:
             now = lambda: trio.current_time() + self.clock.unix  # noqa: E731
             return [CacheOfExecutor(cache, now, self._settings.reuse_ttl)]
@@ -244,7 +260,7 @@ class Parts:
             self.columns,
             self._opted_out,
             trio.current_time,
-            self.caches,
+            self._caches,
             past=recorder.past if recorder is not None else _nothing,
             served=lambda rank: self.endings.served(rank),
             completed=lambda rank: self.endings.completed(rank),
@@ -270,7 +286,7 @@ class Parts:
     def _mark_keyed(self, flags: bytearray, journal: Journal | None) -> bytearray:
         """Which tasks may be served from others; the pump is told to ask for them."""
         size = len(self._plan)
-        if self.caches or (journal is not None and journal.committed):
+        if self._caches or (journal is not None and journal.committed):
             self._bits.set_all("keys", PREPARED | REPORTED)
             return bytearray(b"\1" * size)
         if all(self._opted_out):

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
-from ._breaker import BreakerPolicy
+from ._breaker_policy import BreakerPolicy
 from ._errors import InvalidTypeError, shorten
 from ._retry import RetryPolicy
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import msgspec
+import trio
 
 from ._arguments import encode_json
 from ._backend import ReadyQueue
@@ -22,7 +22,7 @@ from ._node import TaskNode
 from ._results import TaskResult
 from ._states import FIRST_TERMINAL, STATES, SUCCEEDED, TaskState
 
-MOST_ROWS = 10_000  # that wait to be written
+MOST_ROWS = 20_000  # that wait to be written
 MOST_BYTES = 32_000_000  # of responses that wait to be written
 BYTES_A_MARK = 1_000_000
 
@@ -35,15 +35,16 @@ class Committed(Protocol):
 
     @property
     def key(self) -> str | None: ...
-    @property
-    def response(self) -> bytes: ...
 
 
 class Journal(Protocol):
     """What is asked of the store's journal of this run; see `_store_journal`."""
 
+    rows_of: Any
+
     @property
     def committed(self) -> Mapping[str, Committed]: ...
+    def committed_response(self, task_id: str) -> object: ...
     def put(self, entry: Any) -> int: ...
     def put_start(self, task_id: str) -> int: ...
     def flush(self) -> None: ...
@@ -82,6 +83,7 @@ class Recorder:
         self._most_starts, self._hold_back = most_starts, hold_back
         self._completed, self._released = completed, released
         self._progressed = progressed
+        journal.rows_of = self.rows_of
         self._unix = results.clock.unix
         self._recorded = bytearray(len(results.plan))
         self._last = self._written = 0  # numbers of the journal: given out, on disk
@@ -90,6 +92,7 @@ class Recorder:
         self._starts: deque[tuple[int, int]] = deque()  # number, rank: held until it is on disk
         self._started: set[int] = set()  # whose start is on disk
         self._awaited: deque[tuple[int, int]] = deque()  # number, rank: succeeded
+        self._keys: dict[int, str | None] = {}  # of tasks with inputs that succeeded
         self._first_success: int | None = None
         self._progress = False
         self._held_back = False
@@ -120,22 +123,34 @@ class Recorder:
         Raises:
             InvalidArgumentError: The response is no JSON data.
         """
-        columns = self._results.columns
-        task_id = self._results.plan.nodes[rank].task_id
-        response = encode_json(("task", task_id), "response", columns.responses[rank])
-        self._put(rank, _SUCCEEDED, response, "", "")
+        node = self._results.plan.nodes[rank]
+        value = self._results.columns.responses[rank]
+        response = encode_json(("task", node.task_id), "response", value)
+        if node.inputs:
+            self._keys[rank] = self._record_key(rank)
+        self._put(rank, (rank, response))
         if self._first_success is None:
             self._first_success = self._last
             self._journal.flush()
+        self._bytes += len(response)
+        if self._bytes - self._bytes_marked > BYTES_A_MARK:
+            self._mark_bytes()
         if not self._wait_for_each:
             return True
         self._awaited.append((self._last, rank))
         return False
 
+    def _mark_bytes(self) -> None:
+        self._bytes_marked = self._bytes
+        self._marks.append((self._last, self._bytes))
+        self._press()
+
     def ended(self, rank: int) -> None:
         """Write down any other end."""
         result = self._results.at(rank)
-        self._put(rank, result.state.value, None, result.error, result.traceback)
+        state, error, traceback = result.state.value, result.error, result.traceback
+        ended = self._results.ended(rank, result.state) or trio.current_time()
+        self._put(rank, self._row(rank, state, ended, None, error, traceback))
 
     def record_rest(self) -> None:
         """The run is over: write down the tasks of which nothing has been written."""
@@ -143,47 +158,84 @@ class Recorder:
             if not recorded and self._queue.state(rank) != SUCCEEDED:
                 self.ended(rank)
 
-    def _put(
-        self, rank: int, state: str, response: bytes | None, error: str, traceback: str
-    ) -> None:
+    def _put(self, rank: int, entry: tuple[Any, ...]) -> None:
+        self._last = number = self._journal.put(entry)
+        self._recorded[rank] = 1
+        if number - self._written > MOST_ROWS:
+            self._press()
+
+    def rows_of(
+        self, entries: list[tuple[int, bytes]]
+    ) -> tuple[dict[str, list[tuple[Any, ...]]], list[tuple[Any, ...]]]:
+        """The rows of successes; see `Journal`.
+
+        Called in the thread of the store: what it reads does not change any more.
+        """
+        plain: dict[str, list[tuple[Any, ...]]] = {}
+        others = []
+        nodes, columns, unix = self._results.plan.nodes, self._results.columns, self._unix
+        attempts, marks = columns.attempts, columns.marks
+        started, finished = columns.started, columns.finished
+        for rank, response in entries:
+            node = nodes[rank]
+            if attempts[rank] != 1 or marks[rank]:
+                others.append(self._row(rank, _SUCCEEDED, finished[rank], response, "", ""))
+                continue
+            key = self._keys[rank] if node.inputs else self._record_key(rank)
+            row = (node.task_id, started[rank] + unix, finished[rank] + unix, key, response)
+            if node.action_name not in plain:
+                plain[node.action_name] = []
+            plain[node.action_name].append(row)
+        return plain, others
+
+    def _row(
+        self,
+        rank: int,
+        state: str,
+        ended: float,
+        response: bytes | None,
+        error: str,
+        traceback: str,
+    ) -> tuple[Any, ...]:
         columns, node = self._results.columns, self._results.plan.nodes[rank]
         started, finished = columns.started[rank], columns.finished[rank]
         marks, attempts = columns.marks[rank], columns.attempts[rank]
         unix = self._unix
-        row = (
+        return (
             node.task_id,
             state,
             attempts,
             bool(marks & CACHED),
             bool(marks & LATE),
             started + unix if attempts else None,
-            (finished or self._results.ended_at or self._results.clock.trio_start) + unix,
+            ended + unix,
             (finished - started) * 1000 if attempts else None,
             node.action_name,
-            self._record_key(rank),
+            self._keys.get(rank) if node.inputs else self._record_key(rank),
             response,
             error,
             traceback,
         )
-        self._last = self._journal.put(row)
-        self._recorded[rank] = 1
-        if response is not None:
-            self._bytes += len(response)
-            if self._bytes - self._bytes_marked > BYTES_A_MARK:
-                self._bytes_marked = self._bytes
-                self._marks.append((self._last, self._bytes))
-        if self._last - self._written > MOST_ROWS or self._bytes_waiting > MOST_BYTES:
-            self._press()
 
     # -- past lives ------------------------------------------------------------------------
 
     def past(self, rank: int) -> tuple[object] | None:
-        """The response that an earlier incarnation has committed for the same work, or None."""
-        committed = self._journal.committed.get(self._results.plan.nodes[rank].task_id)
-        if committed is None or committed.key is None or committed.key != self._record_key(rank):
+        """The response that an earlier incarnation has committed for the same work, or None.
+
+        Whether that work is shared may have changed meanwhile.
+
+        Raises:
+            StoreError: The response is damaged.
+        """
+        task_id = self._results.plan.nodes[rank].task_id
+        committed = self._journal.committed.get(task_id)
+        if committed is None or committed.key is None:
+            return None
+        key = self._record_key(rank)
+        if key is None or key.removeprefix("~") != committed.key.removeprefix("~"):
             return None
         self._recorded[rank] = 1
-        return (msgspec.json.decode(committed.response),)
+        return (self._journal.committed_response(task_id),)
 
     # -- the writer ------------------------------------------------------------------------
 

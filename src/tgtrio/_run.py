@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from ._actions import Action, resolve_actions
-from ._breaker import DEFAULT_BREAKER, BreakerPolicy
+from ._breaker_policy import DEFAULT_BREAKER, BreakerPolicy
 from ._breakers import Breakers
 from ._cache import ResponseCache
 from ._chronicle import Chronicle

@@ -59,6 +59,7 @@ class AbortConditionMonitor:
             )
         self._rules = _check_rules(rules)
         self._timed = [rule for rule in self._rules if hasattr(rule, "ask_at")]
+        self.ledger = ledger  # the runs under this monitor write into it too
         records = callable(getattr(raw_store, "record_event", None))
         self._chronicle = Chronicle(ledger, raw_store if records else None)
         # Reentrant, because a signal handler may trip in the middle of an observation.

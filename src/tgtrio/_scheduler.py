@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from . import _run
 from ._actions import Action, Actions, resolve_actions
-from ._breaker import DEFAULT_BREAKER, BreakerPolicy
+from ._breaker_policy import DEFAULT_BREAKER, BreakerPolicy
 from ._definitions import DefinitionStore, TaskDefinition
 from ._errors import InvalidTypeError, shorten
 from ._executor import TaskExecutor

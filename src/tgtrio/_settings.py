@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 
 import attrs
 
-from ._breaker import DEFAULT_BREAKER, BreakerPolicy
+from ._breaker_policy import DEFAULT_BREAKER, BreakerPolicy
 from ._checks import check_bool, check_name, check_number
 from ._errors import InvalidTypeError, InvalidValueError, nearest, shorten
 from ._limits import Limit, check_limit, check_limits

@@ -5,25 +5,29 @@ backs off or is held, the others are held as its followers; when it has succeede
 served, when it has failed for good so have they. A leader that was only cancelled, or whose own
 deadline came, is succeeded by the next follower.
 
-A follower that comes before its leader in the order lends it its place: when its turn comes
-and the leader waits in the queue too, the leader starts then.
+A follower that comes before its leader in the order lends it its place: while the leader waits
+in the queue its first follower does so too, and when the follower's turn comes the leader starts.
+
+Once the run has been cut short nobody is served any more: who is held ends as the run does.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 from ._backend import ReadyQueue
 from ._columns import CACHED, Columns
-from ._errors import shorten
+from ._errors import InvalidArgumentError, shorten
 from ._identity import key_of
 from ._outcome import Failure
 from ._plan import Plan
 from ._states import FAILED, FIRST_TERMINAL, READY, SUCCEEDED
 
+NOBODY = -1
 MANY = 10  # tasks without args that were one piece of work: that calls for a warning
 
 _log = logging.getLogger("tgtrio")
@@ -75,9 +79,10 @@ class Sharing:
         self._served, self._completed, self._failed = served, completed, failed
         self._key: dict[int, str] = {}  # of the tasks that came up and share
         self._leader: dict[str, int] = {}
-        self._followers: dict[str, dict[int, None]] = {}  # sets, in the order in which they came
+        self._followers: dict[str, list[int]] = {}  # heaps; who has ended meanwhile is still there
+        self._follows: set[int] = set()  # who is in one of these heaps
         self.served = 0
-        self._served_without_args: Counter[str] = Counter()
+        self._served_without_args: Counter[str] = Counter()  # by key
 
     def shares(self, rank: int) -> bool:
         """Has the task not opted out?"""
@@ -104,13 +109,16 @@ class Sharing:
             key = key_of(self._plan.nodes[rank], args) if self.shares(rank) else None
             if args is not None:
                 self._columns.keys[rank] = key
+            if key is not None:
+                self._key[rank] = key
             if (past := self._past(rank)) is not None:
+                if key is not None:
+                    self._leader.setdefault(key, rank)
                 self._write_down(rank, past)
                 self._completed(rank)
                 return -1
             if key is None:
                 return rank
-            self._key[rank] = key
         leader = self._leader.setdefault(key, rank)
         if leader != rank:
             return self._follow(rank, leader, key)
@@ -123,40 +131,68 @@ class Sharing:
                 return -1
             if (found := cache.get(key)) is not None:
                 self._write_down(rank, found)
-                self._served(rank)
+                try:
+                    self._served(rank)
+                except InvalidArgumentError:  # no JSON, and a store must keep it: do it anew
+                    self._take_back(rank)
+                    continue
                 return -1
         return rank
 
     def _follow(self, rank: int, leader: int, key: str) -> int:
         state = self._queue.state(leader)
         if state == SUCCEEDED:
-            self._write_down(rank, (self._columns.responses[leader],))
-            self._served(rank)
+            self._serve(rank, leader)
             return -1
-        self._followers.setdefault(key, {})[rank] = None
+        if rank not in self._follows:
+            self._follows.add(rank)
+            heappush(self._followers.setdefault(key, []), rank)
         if state == READY and not self._queue.is_held(leader):
             self._queue.take_over(rank, leader)
             return leader
         self._queue.hold(rank)
         return -1
 
+    def _serve(self, rank: int, leader: int) -> None:
+        self._write_down(rank, (self._columns.responses[leader],))
+        if not self._plan.nodes[rank].normalized_args:
+            self._served_without_args[self._key[rank]] += 1
+        self._served(rank)
+
     def _write_down(self, rank: int, response: tuple[object]) -> None:
         (self._columns.responses[rank],) = response
         self._columns.marks[rank] |= CACHED
         self._columns.finished[rank] = self._now()
         self.served += 1
-        node = self._plan.nodes[rank]
-        if not node.normalized_args and rank in self._key:
-            self._served_without_args[node.action_name] += 1
+
+    def _take_back(self, rank: int) -> None:
+        """What was written down does not hold if the task was stopped before it was on disk."""
+        if self._columns.marks[rank] & CACHED and self._queue.state(rank) != SUCCEEDED:
+            self._columns.responses[rank] = None
+            self._columns.marks[rank] &= ~CACHED
+            self._columns.finished[rank] = 0.0
+            self.served -= 1
 
     # -- ends -----------------------------------------------------------------------------
 
     def released(self, rank: int) -> None:
-        """A task that backed off may start again: its first follower may lend it its place."""
-        followers = self._followers.get(self._key.get(rank, ""), {})
-        first = min(filter(self._queue.is_held, followers), default=rank)
-        if first < rank:
-            self._queue.let_go(first)
+        """The task waits in the queue again: its first follower may lend it its place."""
+        key = self._key.get(rank)
+        if key is not None and self._leader.get(key) == rank:
+            self._lend(key, rank)
+
+    def _lend(self, key: str, leader: int) -> None:
+        if self._queue.state(leader) == READY and not self._queue.is_held(leader):
+            first = self._first_follower(key)
+            if NOBODY < first < leader:
+                self._queue.let_go(first)
+
+    def _first_follower(self, key: str) -> int:
+        """The first follower that has not ended, or NOBODY."""
+        followers = self._followers.get(key, [])
+        while followers and self._queue.state(followers[0]) >= FIRST_TERMINAL:
+            self._follows.remove(heappop(followers))
+        return followers[0] if followers else NOBODY
 
     def ended(self, rank: int, failure: Failure | None = None, *, for_good: bool = True) -> None:
         """A task has ended; its followers follow.
@@ -167,39 +203,55 @@ class Sharing:
             for_good: False: it was cancelled alone, or its own deadline came. Another leads.
         """
         key = self._key.get(rank)
-        if key is None or self._leader.get(key) != rank:
+        if key is None:
+            return
+        leader = self._leader.get(key)
+        if leader != rank:
+            self._take_back(rank)
+            if leader is not None:  # it may have been the follower that lent its place
+                self._lend(key, leader)
             return
         state = self._queue.state(rank)
-        followers = self._followers.pop(key, {})
         if state == SUCCEEDED:
-            response = self._columns.responses[rank]
-            if not self._columns.marks[rank] & CACHED:
-                for cache in self._caches:
-                    cache.put(key, response)
-            for follower in followers:
-                if self._queue.state(follower) < FIRST_TERMINAL:
-                    self._write_down(follower, (response,))
-                    self._served(follower)
-            return
-        del self._leader[key]
-        if state == FAILED and for_good:
-            for follower in followers:
-                if self._queue.state(follower) < FIRST_TERMINAL:
-                    assert failure is not None
-                    self._columns.failures[follower] = failure
-                    self._columns.leaders[follower] = rank
-                    self._queue.end(follower, FAILED)
-                    self._failed(follower)
+            self._tell_caches(key, rank)
         else:
-            self._succeed_leader(key, followers)
+            del self._leader[key]
+        if self._queue.stopped:
+            return
+        if state == SUCCEEDED:
+            for follower in self._dismiss_followers(key):
+                self._serve(follower, rank)
+        elif state == FAILED and for_good:
+            assert failure is not None
+            self._share_failure(key, rank, failure)
+        else:
+            self._succeed_leader(key)
 
-    def _succeed_leader(self, key: str, followers: Iterable[int]) -> None:
+    def _tell_caches(self, key: str, leader: int) -> None:
+        if not self._columns.marks[leader] & CACHED:
+            for cache in self._caches:
+                cache.put(key, self._columns.responses[leader])
+
+    def _share_failure(self, key: str, leader: int, failure: Failure) -> None:
+        for follower in self._dismiss_followers(key):
+            self._columns.failures[follower] = failure
+            self._columns.leaders[follower] = leader
+            self._queue.end(follower, FAILED)
+            self._failed(follower)
+
+    def _dismiss_followers(self, key: str) -> list[int]:
+        """Those that had not ended."""
+        followers = self._followers.pop(key, [])
+        self._follows.difference_update(followers)
+        return [follower for follower in followers if self._queue.state(follower) < FIRST_TERMINAL]
+
+    def _succeed_leader(self, key: str) -> None:
         """The first follower that is still there leads the others."""
-        left = sorted(f for f in followers if self._queue.state(f) < FIRST_TERMINAL)
-        if left:
-            self._leader[key] = left[0]
-            self._followers[key] = dict.fromkeys(left[1:])
-            self._queue.let_go(left[0])
+        first = self._first_follower(key)
+        if first != NOBODY:
+            self._follows.remove(heappop(self._followers[key]))
+            self._leader[key] = first
+            self._queue.let_go(first)
 
     def leader_of(self, rank: int) -> int:
         """The task that this one follows, or -1."""
@@ -208,11 +260,14 @@ class Sharing:
 
     def warn_of_collapse(self) -> None:
         """Log a warning for an action of which many tasks without args were one piece of work."""
-        for action, count in self._served_without_args.items():
+        collapsed: Counter[str] = Counter()
+        for key, count in self._served_without_args.items():
             if count >= MANY:
-                _log.warning(
-                    "action %s: %d tasks without arguments were served from one that has none "
-                    "either; give them arguments that tell them apart, or idempotent=False",
-                    shorten(action),
-                    count,
-                )
+                collapsed[self._plan.nodes[self._leader[key]].action_name] += count
+        for action, count in collapsed.items():
+            _log.warning(
+                "action %s: %d tasks without arguments were served from one that has none "
+                "either; give them arguments that tell them apart, or idempotent=False",
+                shorten(action),
+                count,
+            )

@@ -33,6 +33,7 @@ def insert_rows(
     width: int,
     rows: Sequence[Any],
     first: int | None = None,
+    constants: Sequence[Any] = (),
 ) -> None:
     """Insert rows.
 
@@ -45,12 +46,14 @@ def insert_rows(
         rows: At least one. The first value of a row is not None.
         first: If given, `select` has one `?`, and `? + column1` is this for the first row and one
             more for each row after it.
+        constants: For more `?`s of `select`, the same for all rows.
 
     Raises:
         sqlite3.Error, ValueError: Nothing may have been inserted, or some.
     """
     limit = min(connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER), _VARIABLES)
-    largest = max(size for size in _SIZES if size * width + 1 <= limit)
+    others = len(constants) + 1
+    largest = max(size for size in _SIZES if size * width + others <= limit)
     for at in range(0, len(rows), largest):
         some = rows[at : at + largest]
         size = next(size for size in _SIZES if size >= len(some))
@@ -59,8 +62,7 @@ def insert_rows(
         if len(values) != len(some) * width:
             raise ValueError(f"a row has not {width} values")
         values += [None] * (size * width - len(values))
-        if first is not None:
-            values.insert(0, first + at)
+        values[:0] = constants if first is None else (first + at, *constants)
         done = connection.execute(statement, values).rowcount
         if done != len(some):
             raise sqlite3.IntegrityError(f"{done} of {len(some)} rows were inserted")

@@ -117,7 +117,9 @@ def read_executions(
     """The ends of tasks, the oldest first; the last `limit` of them, or all if it is negative."""
     query = _LIST_EXECUTIONS.format(where=_where(filters))
     rows = connection.execute(query, (*filters.values(), limit))
-    return [_execution(reader, row) for row in rows][::-1]
+    found = [_execution(reader, row) for row in rows][::-1]
+    # What is written together is written action by action.
+    return sorted(found, key=lambda execution: execution.finished_at)
 
 
 def _execution(reader: Reader, row: tuple[Any, ...]) -> TaskExecution:
@@ -129,7 +131,8 @@ def _execution(reader: Reader, row: tuple[Any, ...]) -> TaskExecution:
         graph_id=graph_id,
         task_id=task_id,
         action_name=action_name,
-        idempotency_key=key,
+        # Behind a ~ stands the key of work that is not to be shared: see `_identity.record_key`.
+        idempotency_key=None if key is None or key.startswith("~") else key,
         state=state,
         attempts=attempts,
         cached=bool(cached),

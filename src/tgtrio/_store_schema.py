@@ -177,7 +177,9 @@ def prepare(path: str, busy_timeout: float) -> None:
         translated(path, "opened"),
         contextlib.closing(connect(path, busy_timeout, create=True)) as connection,
     ):
+        connection.execute("BEGIN")  # or half of what is read is older than what another makes
         _is_empty(connection, path)
+        connection.execute("ROLLBACK")
         if _enter_wal_mode(connection, busy_timeout) != "wal":
             raise StoreError(
                 f"store {shorten(path)}: cannot be opened: its file system cannot share memory, "

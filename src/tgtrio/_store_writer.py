@@ -20,7 +20,7 @@ from typing import Any
 from ._errors import StoreError, shorten
 from ._store_schema import connect, store_error, transaction
 
-FULL = 20_000  # entries: so many are written without waiting for more, and in one transaction
+FULL = 4_096  # entries: so many are written without waiting for more, and in one transaction
 PATIENCE = 0.05  # seconds from the first entry of a batch
 
 _log = logging.getLogger("tgtrio")
@@ -133,7 +133,7 @@ class Writer:
     """
 
     def __init__(self, path: str, busy_timeout: float, patience: float) -> None:
-        self._path, self._busy_timeout, self._patience = path, busy_timeout, patience
+        self.path, self._busy_timeout, self._patience = path, busy_timeout, patience
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._mutex = threading.Lock()
         self._outboxes: list[Outbox] = []
@@ -149,10 +149,10 @@ class Writer:
         """
         with self._mutex:
             if self._closing:
-                raise StoreError(f"store {shorten(self._path)}: is closed")
+                raise StoreError(f"store {shorten(self.path)}: is closed")
             self._outboxes.append(outbox)
             if self._thread is None:
-                name = f"tgtrio store {shorten(self._path)}"
+                name = f"tgtrio store {shorten(self.path)}"
                 self._thread = threading.Thread(target=self._run, name=name, daemon=True)
                 self._thread.start()
 
@@ -178,7 +178,7 @@ class Writer:
             self.hurry()
             thread.join()
         for outbox in outboxes:
-            outbox.fail(StoreError(f"store {shorten(self._path)}: was closed while it was in use"))
+            outbox.fail(StoreError(f"store {shorten(self.path)}: was closed while it was in use"))
 
     def _run(self) -> None:
         try:
@@ -214,7 +214,7 @@ class Writer:
             try:
                 self._write(outbox, entries)
             except Exception as exc:  # whatever it is, those who wait must learn of it
-                error = store_error(self._path, "written", exc)
+                error = store_error(self.path, "written", exc)
                 error.__cause__ = exc
                 outbox.fail(error)
                 return
@@ -223,6 +223,6 @@ class Writer:
 
     def _write(self, outbox: Outbox, entries: list[Any]) -> None:
         if self._connection is None:
-            self._connection = connect(self._path, self._busy_timeout)
+            self._connection = connect(self.path, self._busy_timeout)
         with transaction(self._connection):
             outbox.write(self._connection, entries)

@@ -66,14 +66,10 @@ class Watch:
             self.stopped()
 
     def _hear(self, token: trio.lowlevel.TrioToken, reason: str) -> None:
-        """The monitor has tripped, in whatever thread."""
-        try:
-            here = trio.lowlevel.current_trio_token() is token
-        except RuntimeError:  # no Trio in this thread
-            here = False
-        if here:
-            self._abort(reason)
-            return
+        """The monitor has tripped, in whatever thread, or in a signal handler.
+
+        There nothing else is safe, and nothing else wakes an event loop that sleeps.
+        """
         with contextlib.suppress(trio.RunFinishedError):  # and so is this run
             token.run_sync_soon(self._abort, reason)
 
@@ -111,6 +107,9 @@ class Watch:
     def succeeded(self) -> None:
         self._in_flight -= 1
         self._observe(Observation.SUCCEEDED)
+        # An action that trips the monitor and returns may be the last one of the run.
+        if self._told is not None and (reason := self._told.get_abort_reason()) is not None:
+            self._abort(reason)
 
     def stopped(self) -> None:
         self._in_flight -= 1

@@ -25,6 +25,9 @@ class Run(Protocol):
     async def rest(self) -> None:
         """Nothing may start now: park until something may."""
 
+    async def give_way(self) -> None:
+        """Let the rest of the program have a turn."""
+
     def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
         """End the task in flight, which `Cancelled` has ended.
 
@@ -80,7 +83,7 @@ async def _one_scope(run: Run, pump: Pump, trio_task: trio.lowlevel.Task) -> Non
             while pump.why != RENEW:
                 await pump
                 if pump.why == SLICE:
-                    await trio.lowlevel.checkpoint()
+                    await run.give_way()
                 elif pump.why == IDLE:
                     await run.rest()
         finally:

@@ -147,6 +147,21 @@ def test_the_json_of_a_count(tgtrio: Command, tree: Path) -> None:
     assert ended.document["statistics"]["states"]["succeeded"] == 7
 
 
+def test_broken_files_fail_once_and_hold_nobody_back(tgtrio: Command, here: Path) -> None:
+    """Neither retries nor a breaker nor served work, which ten failures would call for."""
+    (here / "bad").mkdir()
+    for number in range(30):
+        (here / "bad" / f"b{number:02}.py").write_text("def broken(:\n")
+    (here / "bad" / "good.py").write_text("x = 1\n")
+    ended = tgtrio("demo", "bad", "--max-parallel", "1", "--json")
+    statistics = ended.document["statistics"]
+    assert ended.code == 0
+    assert statistics["states"]["failed"] == 30
+    assert (statistics["retry_tokens_used"], statistics["cached_tasks"]) == (0, 0)
+    assert statistics["breaker_states"] == {}
+    assert {one["attempts"] for one in ended.document["results"].values()} == {1}
+
+
 @pytest.mark.parametrize(
     ("directory", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,14 +37,25 @@ def test_the_help_names_commands_and_exit_codes(tgtrio: Command, argv: tuple[str
     assert "demo" in ended.out
     for code in ExitCode:
         assert f"{code.value}: " in ended.out
+    assert all(len(line) <= 80 for line in ended.out.splitlines())
 
 
-@pytest.mark.parametrize("command", ["run", "demo"])
-def test_each_command_has_a_help(tgtrio: Command, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("run", "--max-parallel"), ("runs", "--limit"), ("show", "--json"), ("demo", "--json")],
+)
+def test_each_command_has_a_help(tgtrio: Command, command: str, option: str) -> None:
     ended = tgtrio(command, "--help")
     assert ended.code == 0
     assert f"tgtrio {command}" in ended.out
-    assert "--max-parallel" in ended.out
+    assert option in ended.out
+    assert all(len(line) <= 80 for line in ended.out.splitlines())
+
+
+def test_the_documents_name_every_exit_code() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "graph-files.md").read_text(encoding="utf-8")
+    for code in ExitCode:
+        assert f"| {code.value} |" in text
 
 
 def test_an_unknown_command_is_explained(tgtrio: Command) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import threading
 from typing import Any
@@ -25,6 +26,31 @@ from tgtrio.cli._progress import (
 
 def states(**numbers: int) -> dict[str, int]:
     return {**{state.value: 0 for state in TaskState}, **numbers}
+
+
+class NoEnd:
+    """Nobody asks the run to end."""
+
+    async def change(self) -> None:
+        await trio.sleep_forever()
+
+    def notice(self, states: object) -> str:
+        return ""
+
+
+class AskedToEnd:
+    """Somebody asks for it after some seconds."""
+
+    def __init__(self, after: float) -> None:
+        self.when = trio.current_time() + after
+
+    async def change(self) -> None:
+        now = trio.current_time()
+        await trio.sleep_until(self.when if now < self.when else math.inf)
+
+    def notice(self, states: object) -> str:
+        left = self.when + 10 - trio.current_time()
+        return f"draining, {left:g} s left" if left <= 10 else ""
 
 
 class FakeRun:
@@ -75,7 +101,7 @@ async def test_a_terminal_is_redrawn_without_a_thread(autojump_clock: trio.abc.C
     threads = threading.active_count()
     with trio.move_on_after(2):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(LiveProgress("g", console).follow, run)
+            nursery.start_soon(LiveProgress("g", console).follow, run, NoEnd())
             await trio.sleep(1.95)
             assert threading.active_count() == threads
             run.states = states(succeeded=2)
@@ -88,11 +114,33 @@ async def test_a_log_gets_a_line_now_and_then(
     autojump_clock: trio.abc.Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with trio.move_on_after(LINE_EVERY * 2.5):
-        await LineProgress("g\x1b").follow(FakeRun(running=2, succeeded=7, failed=1))
+        await LineProgress("g\x1b").follow(FakeRun(running=2, succeeded=7, failed=1), NoEnd())
     assert capsys.readouterr().err.splitlines() == [
         r"g\x1b: 8 of 10 done, 2 running  7 succeeded  1 failed, 0:05  left 0:01",
         r"g\x1b: 8 of 10 done, 2 running  7 succeeded  1 failed, 0:10  left 0:02",
     ]
+
+
+async def test_a_log_is_told_of_the_end_at_once_and_then_now_and_then(
+    autojump_clock: trio.abc.Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with trio.move_on_after(LINE_EVERY * 2.5):
+        await LineProgress("g").follow(FakeRun(running=2), AskedToEnd(LINE_EVERY + 1))
+    assert capsys.readouterr().err.splitlines() == [
+        "g: 0 of 2 done, 2 running, 0:05",
+        "g: draining, 10 s left",
+        "g: draining, 5 s left",
+    ]
+
+
+async def test_a_terminal_counts_down_to_the_end(autojump_clock: trio.abc.Clock) -> None:
+    console, file = terminal(60)
+    run = FakeRun(running=1, succeeded=1)
+    with trio.move_on_after(5):
+        await LiveProgress("g", console).follow(run, AskedToEnd(2))
+    assert "draining, 10 s left" in file.getvalue()
+    assert "draining, 7.5 s left" in file.getvalue()
+    assert "left 0:02\n" not in file.getvalue()  # the guess when all will be done
 
 
 def test_the_display_suits_the_stream() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tgtrio.cli._errors import SIGNALS
 
 from .conftest import Command, Write, call_python
 
@@ -34,10 +37,26 @@ WORK = """
         signal.raise_signal(signal.SIGINT)
         await trio.sleep_forever()
 
+    async def terminate(args):
+        signal.raise_signal(signal.SIGTERM)
+        await trio.sleep_forever()
+
     async def interrupt_twice(args):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         await trio.sleep_forever()
+
+    async def terminate_and_interrupt(args):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        await trio.sleep_forever()
+
+    async def interrupt_and_finish(args):
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(20):
+            await trio.lowlevel.checkpoint()
+        return "finished"
 
     async def give_up(args):
         sys.exit(7)
@@ -81,6 +100,83 @@ def one(action: str, **args: Any) -> dict[str, Any]:
     return {"task_id": "a", "action_name": action, "normalized_args": args}
 
 
+def builtin(task_id: str, action: str, **args: Any) -> dict[str, Any]:
+    return {"task_id": task_id, "action_name": action, "normalized_args": args}
+
+
+@pytest.mark.parametrize(
+    ("action", "args", "message"),
+    [
+        ("shell", {}, "shell: argv is None"),
+        ("shell", {"argv": ["ls", 1]}, "must be a list of str"),
+        ("shell", {"argv": ["ls"], "evn": {}}, "unknown argument 'evn'; did you mean 'env'?"),
+        ("shell", {"argv": ["ls"], "command": {"$output_of": "root"}}, "needs 'shell': true"),
+        ("shell", {"argv": ["ls"], "env": {"A": 1}}, "env['A'] is 1"),
+        ("python", {}, "python: the argument 'function' is missing"),
+        ("python", {"function": "math.sqrt"}, "write 'package.module:function'"),
+        ("python", {"function": "math:sqrt", "args": 4}, "args is 4; it must be a list"),
+    ],
+)
+def test_arguments_of_built_in_actions_are_checked_before_anything_runs(
+    here: Path,
+    tgtrio: Command,
+    graph_file: Write,
+    action: str,
+    args: dict[str, Any],
+    message: str,
+) -> None:
+    touch = call_python("root", "pathlib:Path.touch", "began")
+    ended = tgtrio("run", graph_file(touch, builtin("bad", action, **args)))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("tgtrio: task 'bad': ")
+    assert message in ended.err
+
+
+def test_all_bad_arguments_are_told_at_once(tgtrio: Command, graph_file: Write) -> None:
+    ended = tgtrio("run", graph_file(builtin("a", "shell"), builtin("b", "python")))
+    assert ended.err.splitlines()[0] == "tgtrio: graph 'g': 2 problems"
+    assert "task 'a'" in ended.err
+    assert "task 'b'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("action", "args"),
+    [
+        ("shell", {"argv": [sys.executable, "-c", {"$output_of": "text"}]}),
+        ("shell", {"argv": {"$output_of": "argv"}}),
+        ("shell", {"argv": [sys.executable, "-c", ""], "env": {"A": {"$output_of": "text"}}}),
+        ("shell", {"argv": [sys.executable, "-c", ""], "stdin": {"$output_of": "text"}}),
+        ("shell", {"argv": [sys.executable, "-c", ""], "shell": {"$output_of": "no"}}),
+        ("python", {"function": {"$output_of": "path"}, "args": {"$output_of": "argv"}}),
+    ],
+)
+def test_arguments_that_come_from_other_tasks_are_checked_when_they_are_there(
+    tgtrio: Command, graph_file: Write, action: str, args: dict[str, Any]
+) -> None:
+    path = graph_file(
+        call_python("text", "builtins:str", "pass"),
+        call_python("argv", "builtins:list", [sys.executable, "--version"]),
+        call_python("no", "builtins:bool"),
+        call_python("path", "builtins:str", "builtins:max"),
+        builtin("a", action, **args),
+    )
+    assert tgtrio("run", path).code == 0
+
+
+def test_what_comes_from_another_task_may_be_wrong(tgtrio: Command, graph_file: Write) -> None:
+    path = graph_file(
+        call_python("root", "builtins:int", 4), builtin("a", "shell", argv={"$output_of": "root"})
+    )
+    ended = tgtrio("run", path)
+    assert ended.code == 1
+    assert "InvalidTypeError: shell: argv is 4; it must be a list" in ended.out
+
+
+def test_the_users_own_shell_is_not_checked(tgtrio: Command, graph_file: Write) -> None:
+    path = graph_file(one("shell", anything=1))
+    assert tgtrio("run", path, "--actions", "work").code == 0
+
+
 def test_success_is_told_and_exits_with_0(tgtrio: Command, graph_file: Write) -> None:
     path = graph_file(
         call_python("root", "math:sqrt", 16),
@@ -116,19 +212,51 @@ def test_ctrl_c_ends_the_run_and_still_tells_of_it(tgtrio: Command, graph_file: 
         {**one("double", n=1), "task_id": "before"},
         {**one("interrupt"), "dependencies": ["before"]},
     )
-    ended = tgtrio("run", path, "--actions", "work")
+    ended = tgtrio("run", path, "--actions", "work", "--grace", "0")
     assert ended.code == 130
     assert ended.out.startswith("g: interrupted after ")
     assert "  succeeded  1  " in ended.out
     assert "  cancelled  1  " in ended.out
-    ended = tgtrio("run", path, "--actions", "work", "--json")
+    ended = tgtrio("run", path, "--actions", "work", "--grace", "0", "--json")
     assert ended.code == 130
     assert ended.document["results"]["a"]["state"] == "cancelled"
 
 
-def test_ctrl_c_twice_ends_without_a_summary(tgtrio: Command, graph_file: Write) -> None:
-    ended = tgtrio("run", graph_file(one("interrupt_twice")), "--actions", "work")
-    assert (ended.code, ended.out, ended.err) == (130, "", "tgtrio: interrupted\n")
+def test_what_is_in_flight_at_ctrl_c_may_end_and_nothing_starts(
+    tgtrio: Command, graph_file: Write
+) -> None:
+    path = graph_file(
+        one("interrupt_and_finish"),
+        {**one("double", n=1), "task_id": "next", "dependencies": ["a"]},
+    )
+    ended = tgtrio("run", path, "--actions", "work", "--json", "--grace", "1000")
+    assert ended.code == 130
+    assert ended.document["results"]["a"]["response"] == "finished"
+    assert ended.document["results"]["next"]["state"] == "cancelled"
+    assert ended.document["results"]["next"]["error"] == "the run was drained: Ctrl-C"
+    assert ended.err == "g: draining: 1 in flight, at most 1,000 s; once more to cancel\n"
+
+
+def test_ctrl_c_twice_cancels_at_once(tgtrio: Command, graph_file: Write) -> None:
+    path = graph_file(one("interrupt_twice"))
+    ended = tgtrio("run", path, "--actions", "work", "--grace", "1000")
+    assert ended.code == 130
+    assert "  1  the run was cancelled: Ctrl-C (cancelled, 1 of them in flight)\n" in ended.out
+
+
+def test_sigterm_has_an_exit_code_of_its_own(tgtrio: Command, graph_file: Write) -> None:
+    ended = tgtrio("run", graph_file(one("terminate")), "--actions", "work", "--grace", "0")
+    assert ended.code == 143
+    assert ended.out.startswith("g: terminated after ")
+
+
+def test_the_third_signal_breaks_off_without_a_summary(tgtrio: Command, graph_file: Write) -> None:
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+    path = graph_file(one("terminate_and_interrupt"))
+    ended = tgtrio("run", path, "--actions", "work", "--grace", "1000")
+    assert (ended.code, ended.out) == (143, "")
+    assert ended.err.endswith("tgtrio: interrupted\n")
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
 
 
 def test_an_action_that_exits_ends_the_run(tgtrio: Command, graph_file: Write) -> None:
@@ -190,6 +318,19 @@ def test_a_task_without_action_is_refused(tgtrio: Command, graph_file: Write) ->
         (["--timeout", "0"], "--timeout: 0.0 is no number of seconds above 0"),
         (["--timeout", "nan"], "--timeout: nan is no number of seconds above 0"),
         (["--timeout", "soon"], '"soon"'),
+        (["--grace", "-1"], "--grace: -1.0 is no number of seconds"),
+        (["--grace", "inf"], "--grace: inf is no number of seconds"),
+        (["--max-retries", "-1"], "--max-retries: '-1' is no whole number of at least 0"),
+        (["--max-retries", "1.5"], "--max-retries: '1.5' is no whole number of at least 0"),
+        (["--durability", "task"], "--durability task: there is no store; add --store FILE"),
+        (["--durability", "full", "--store", "s.db"], '"full"'),
+        (["--reuse", "store"], "--reuse store: there is no store; add --store FILE"),
+        (["--reuse", "executor", "--store", "s.db"], '"executor"'),
+        (["--run-id", ""], "it must be a non-empty str"),
+        (["--store", ""], "it must be the name of a file"),
+        (["--store", "."], "it is a folder"),
+        (["--store", "none/s.db"], "there is no folder"),
+        (["--store", "bad.py"], "it is no SQLite file"),
         (["--actions", "wrok"], "there is no module 'wrok', neither in the current directory"),
         (["--actions", "work:tabel"], "there is no 'tabel' in work; did you mean 'table'?"),
         (["--actions", "work:Service"], "that is a class"),
@@ -209,6 +350,7 @@ def test_wrong_use_is_explained_and_exits_with_2(
     assert ended.err.startswith("tgtrio: ")
     assert message in ended.err
     assert "Traceback" not in ended.err
+    assert not (here / "s.db").exists()
 
 
 @pytest.mark.parametrize(

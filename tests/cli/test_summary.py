@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from rich.console import Console
 from tgtrio._results import GraphResult, TaskResult
 from tgtrio._states import TaskState
 from tgtrio.cli._digest import MOST_FAILURES, digest
-from tgtrio.cli._summary import print_summary
+from tgtrio.cli._errors import Outcome
+from tgtrio.cli._summary import headline, print_summary
 
 S = TaskState
 HOSTILE = "[red]x[/]\x1b[2J\n\u202eevil\u200f :smile: " + "日本語の長い名前" * 12
@@ -44,9 +46,9 @@ def graph_result(*tasks: TaskResult, graph_id: str = "g", **fields: Any) -> Grap
     )
 
 
-def shown(result: GraphResult, width: int = 60, **options: bool) -> str:
+def shown(result: GraphResult, width: int = 60, **options: Any) -> str:
     file = io.StringIO()
-    print_summary(Console(file=file, width=width), result, **options)
+    print_summary(Console(file=file, width=width), Outcome(result), **options)
     return file.getvalue()
 
 
@@ -103,19 +105,26 @@ def test_a_quiet_summary_tells_what_went_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "interrupted", "headline"),
+    ("fields", "ended", "line"),
     [
-        ({}, False, "g: done in 2.50 s"),
-        ({}, True, "g: interrupted after 2.50 s"),
-        ({"timed_out": True}, False, "g: timed out after 2.50 s"),
-        ({"aborted_reason": "too [b]many\n"}, False, r"g: aborted after 2.50 s: too [b]many\n"),
+        ({}, {}, "g: done in 2.50 s"),
+        ({}, {"signal": signal.SIGINT}, "g: interrupted after 2.50 s"),
+        ({}, {"signal": signal.SIGTERM}, "g: terminated after 2.50 s"),
+        ({}, {"store_error": "disk [b]full"}, "g: ended by its store after 2.50 s: disk [b]full"),
+        ({"timed_out": True}, {}, "g: timed out after 2.50 s"),
+        ({"aborted_reason": "too [b]many\n"}, {}, r"g: aborted after 2.50 s: too [b]many\n"),
     ],
 )
 def test_the_first_line_says_how_it_ended(
-    fields: dict[str, Any], interrupted: bool, headline: str
+    fields: dict[str, Any], ended: dict[str, Any], line: str
 ) -> None:
-    text = shown(graph_result(task("a"), **fields), interrupted=interrupted)
-    assert text.splitlines()[0] == headline
+    assert headline(Outcome(graph_result(task("a"), **fields), **ended)).plain == line
+
+
+def test_the_run_is_named_below_the_first_line_and_how_to_go_on_is_the_last() -> None:
+    text = shown(MIXED, origin="run \x1b[red] resumed", resume="do [b]it\x1b")
+    assert text.splitlines()[:3] == ["g: failed after 2.50 s", r"run \x1b[red] resumed", ""]
+    assert text.endswith("OPEN\n\nTo go on:\n  do [b]it\\x1b\n")
 
 
 def test_an_empty_graph_has_a_summary() -> None:
@@ -136,6 +145,23 @@ def test_hostile_names_change_nothing_but_themselves(width: int) -> None:
     assert all(char.isprintable() or char == "\n" for char in text)
     assert r"[red]x[/]\x1b[2J\n" in text
     assert ":smile:" in text.replace("\n", "")
+
+
+def test_endless_names_and_errors_are_cut() -> None:
+    endless = "x" * 10_000
+    result = graph_result(
+        task(endless, S.FAILED, error=endless),
+        task(f"y{endless}", S.ABORTED, caused_by=endless),
+        graph_id=endless,
+        statistics={"breaker_states": {endless: {"state": "OPEN"}}},
+    )
+    assert len(shown(result).splitlines()) < 40
+
+
+def test_of_many_failures_the_errors_are_told_shortly() -> None:
+    tasks = [task(f"t{n}", S.FAILED, error="a\nb\nc\nd\ne\nf\ng") for n in range(6)]
+    assert "      b\n" in shown(graph_result(*tasks[:5]))
+    assert "  t0\n      a\n      ... 5 more lines\n      g\n  t1\n" in shown(graph_result(*tasks))
 
 
 def test_tasks_that_the_end_of_the_run_cut_off_are_folded() -> None:
@@ -178,7 +204,7 @@ def test_attempts_and_oddities_are_counted() -> None:
 
 def test_a_stream_that_is_not_unicode_gets_plain_characters() -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
-    print_summary(Console(file=file, width=60), MIXED)
+    print_summary(Console(file=file, width=60), Outcome(MIXED))
     file.seek(0)
     assert "  failed     1  ######\n" in file.read()
 

@@ -3,8 +3,9 @@
 | module | what lives there |
 |---|---|
 | `_app` | the commands and their options, and what becomes of an error |
-| `_run_command`, `_demo` | one module for each command |
-| `_execute` | one run with its progress, and Ctrl-C |
+| `_run_command`, `_runs_command`, `_show_command`, `_demo` | one module for each command |
+| `_execute`, `_stopping` | one run with its progress, and what signals do to it |
+| `_stores` | finding a store and a run in it |
 | `_progress` | the display while it runs |
 | `_digest`, `_summary` | what is told of a result, and how it looks |
 | `_census`, `_census_report` | the graph that `tgtrio demo` runs, and its tables |

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -11,10 +10,13 @@ from cyclopts import App, CycloptsError, Parameter
 from .._errors import DeadlockError, TgtrioError
 from .._version import __version__
 from ._demo import demo
-from ._errors import ActionExitedError, ExitCode
+from ._errors import SIGNALS, ActionExitedError, ExitCode
 from ._options import Limit, RunOptions
-from ._output import forgive_encoding, say
+from ._output import forgive_encoding, forgiving_output, say, silence
 from ._run_command import run
+from ._runs_command import LIMIT, runs
+from ._show_command import show
+from ._stores import LATEST
 
 _HELP = """Run graphs of dependent tasks, and see what became of them.
 
@@ -23,8 +25,13 @@ Exit codes:
 *   0: every task succeeded or was skipped
 *   1: at least one task failed, was aborted or cancelled
 *   2: wrong use or bad input; nothing ran
-*   3: the run was ended before it was done: it timed out
-* 130: interrupted by Ctrl-C
+*   3: the run was ended before it was done: it timed out or was aborted, or its store failed
+* 129: ended by SIGHUP
+* 130: ended by Ctrl-C (SIGINT)
+* 143: ended by SIGTERM
+
+The first signal lets what is in flight come to its end, within a grace period; the second cancels
+it; the third breaks off.
 """
 
 _DEFAULTS = RunOptions()
@@ -44,7 +51,7 @@ def run_command(graph_file: str, /, *, options: RunOptions = _DEFAULTS) -> ExitC
 
     Two actions are always there. `shell` runs a program: `{"argv": ["make", "docs"]}`. `python`
     calls a function: `{"function": "package.module:function", "args": [1]}`. Others come from
-    `--actions`.
+    `--actions`. With `--store` a run that was ended or has crashed goes on where it was.
 
     Parameters
     ----------
@@ -52,6 +59,50 @@ def run_command(graph_file: str, /, *, options: RunOptions = _DEFAULTS) -> ExitC
         The graph file.
     """
     return run(graph_file, options)
+
+
+@app.command(name="runs")
+def runs_command(
+    store: str,
+    /,
+    *,
+    graph: str | None = None,
+    limit: Limit = None,
+    json: bool = False,
+) -> ExitCode:
+    """List the runs in a store, the newest first.
+
+    Of the tasks it tells how many succeeded or were skipped. `crashed` is a run whose process
+    ended without a word; the next run of its graph with this store goes on with it.
+
+    Parameters
+    ----------
+    store
+        The file that `tgtrio run --store` wrote.
+    graph
+        Only the runs of the graph of this id.
+    limit
+        At most so many, by default 20.
+    json
+        Print a list as one JSON document.
+    """
+    return runs(store, graph, limit or LIMIT, json=json)
+
+
+@app.command(name="show")
+def show_command(store: str, run: str = LATEST, /, *, json: bool = False) -> ExitCode:
+    """Tell the story of a run in a store.
+
+    Parameters
+    ----------
+    store
+        The file that `tgtrio run --store` wrote.
+    run
+        The id of the run, or the beginning of it, or `latest`, which is the default.
+    json
+        Print all that is known as one JSON document, with the response of each task.
+    """
+    return show(store, run, json=json)
 
 
 @app.command(name="demo")
@@ -93,26 +144,27 @@ def run_app(argv: Sequence[str]) -> int:
     except TgtrioError as exc:
         say(str(exc))
         return ExitCode.USAGE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as exc:
         say("interrupted")
-        return ExitCode.INTERRUPTED
+        first = exc.args[0] if exc.args else None
+        return SIGNALS[first].code if first in SIGNALS else ExitCode.INTERRUPTED
     except ActionExitedError as exc:
         say(str(exc))
         return ExitCode.FAILED
     except SystemExit:  # what rich makes of a BrokenPipeError
         return ExitCode.FAILED
     except BrokenPipeError:
-        # Nobody reads the output any more. Python would complain once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return ExitCode.FAILED
 
 
 def _run(argv: Sequence[str]) -> int:
     command, bound, _ = app.parse_args(list(argv), exit_on_error=False, print_error=False)
     code = command(*bound.args, **bound.kwargs)
-    sys.stdout.flush()
+    with forgiving_output(hung_up=code == ExitCode.HUNG_UP):
+        sys.stdout.flush()
     return code if isinstance(code, int) else ExitCode.OK
 
 
 def _command_of(argv: Sequence[str]) -> str:
-    return f"{argv[0]} " if argv and argv[0] in ("run", "demo") else ""
+    return f"{argv[0]} " if argv and argv[0] in ("run", "runs", "show", "demo") else ""

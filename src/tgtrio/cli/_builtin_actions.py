@@ -6,6 +6,9 @@ for the system's shell; and `cwd`, `env` (added to the environment), `stdin` (te
 output as text.
 
 `python` takes `{"function": "package.module:function"}`, and `args` (a list), `kwargs` (a dict).
+
+Nobody can know what they do. So they are called for every task, have no breaker in common, and
+are tried again only where the task says so.
 """
 
 from __future__ import annotations
@@ -19,12 +22,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import trio
 
+from .._actions import Action, make_action
+from .._arguments import OutputOf
 from .._errors import CommandFailedError, InvalidTypeError, nearest, shorten
+from .._policies import ActionPolicies
+from .._retry import RetryPolicy
 
 TAIL = 2_000  # characters of a failed program's output that its error shows
 GRACE = 5.0  # seconds between asking a program to end and killing it
@@ -56,10 +63,10 @@ async def shell(args: dict[str, Any]) -> dict[str, Any]:
         InvalidTypeError: The arguments are not those of a `shell` task.
         OSError: It could not be started.
     """
-    command = _read_command(args)
+    check_shell(args)
     environment = {**os.environ, **args["env"]} if args.get("env") else None
     done = await _run(
-        command,
+        args["command"] if args.get("shell") else args["argv"],
         shell=bool(args.get("shell", False)),
         cwd=args.get("cwd"),
         env=environment,
@@ -80,7 +87,7 @@ async def python(args: dict[str, Any]) -> object:
     Cancellation: reaches an async function. A plain one cannot be stopped; its thread is left
     to itself and ends with the process at the latest.
     """
-    _check_types("python", args, _PYTHON_TYPES, "function")
+    check_python(args)
     function = find_function(args["function"])
     call = functools.partial(function, *args.get("args", ()), **args.get("kwargs", {}))
     try:
@@ -93,7 +100,19 @@ async def python(args: dict[str, Any]) -> object:
         raise CommandFailedError(f"{args['function']} exited with {shorten(exc.code)}") from exc
 
 
-BUILTIN_ACTIONS: dict[str, Callable[..., Any]] = {"shell": shell, "python": python}
+def builtin_actions(max_retries: int = 0) -> dict[str, Action]:
+    """The actions by name.
+
+    Args:
+        max_retries: How often a task is tried again that does not say so itself.
+    """
+    policies = ActionPolicies(
+        retry=RetryPolicy(max_retries=max_retries), breaker=None, idempotent=False
+    )
+    return {
+        name: make_action(name, function, policies=policies)
+        for name, function in {"shell": shell, "python": python}.items()
+    }
 
 
 def find_function(path: str) -> Callable[..., Any]:
@@ -103,9 +122,7 @@ def find_function(path: str) -> Callable[..., Any]:
         InvalidTypeError: It is no such path, or names no callable.
         ImportError: The module cannot be imported.
     """
-    module_name, _, name = path.partition(":")
-    if not module_name or not name:
-        raise InvalidTypeError(f"function is {shorten(path)}; write 'package.module:function'")
+    module_name, name = _split(path)
     found: Any = importlib.import_module(module_name)
     for part in name.split("."):
         if not hasattr(found, part):
@@ -119,38 +136,72 @@ def find_function(path: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
+def _split(path: str) -> tuple[str, str]:
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise InvalidTypeError(f"function is {shorten(path)}; write 'package.module:function'")
+    return module_name, name
+
+
 def _limiter() -> trio.CapacityLimiter:
     """No limit of its own: max_parallel of the run bounds the threads."""
     return trio.CapacityLimiter(math.inf)
 
 
-def _read_command(args: dict[str, Any]) -> list[str] | str:
+# Arguments are checked before the run, when an `OutputOf` stands for what is not known yet, and
+# again when all is known.
+
+
+def check_shell(args: Mapping[str, Any]) -> None:
+    """Raise InvalidTypeError if these are no arguments of a `shell` task."""
     _check_types("shell", args, _SHELL_TYPES)
-    for name, text in args.get("env", {}).items():
-        if not isinstance(text, str):
-            raise InvalidTypeError(f"shell: env[{name!r}] is {shorten(text)}; it must be a str")
-    if args.get("shell", False):
-        if not args.get("command") or "argv" in args:
-            raise InvalidTypeError("shell: with 'shell': true it takes 'command', and no 'argv'")
-        return str(args["command"])
+    env = args.get("env", {})
+    for name, text in env.items() if isinstance(env, dict) else ():
+        if not isinstance(text, str | OutputOf):
+            raise InvalidTypeError(
+                f"shell: env[{shorten(name)}] is {shorten(text)}; it must be a str"
+            )
+    in_shell = args.get("shell", False)
+    if isinstance(in_shell, OutputOf):
+        return
+    if not in_shell:
+        _check_argv(args)
+    elif not args.get("command") or "argv" in args:
+        raise InvalidTypeError("shell: with 'shell': true it takes 'command', and no 'argv'")
+
+
+def _check_argv(args: Mapping[str, Any]) -> None:
     argv = args.get("argv")
-    if not argv or "command" in args or not all(isinstance(word, str) for word in argv):
+    words = argv if isinstance(argv, list) else []
+    if not argv or "command" in args or not all(isinstance(w, str | OutputOf) for w in words):
         raise InvalidTypeError(
             f"shell: argv is {shorten(argv)}; it must be a list of str, the program first "
             "('command' needs 'shell': true)"
         )
-    return list(argv)
+
+
+def check_python(args: Mapping[str, Any]) -> None:
+    """Raise InvalidTypeError if these are no arguments of a `python` task."""
+    _check_types("python", args, _PYTHON_TYPES, "function")
+    if isinstance(path := args["function"], str):
+        _split(path)
+
+
+CHECKS: dict[str, Callable[[Mapping[str, Any]], None]] = {
+    "shell": check_shell,
+    "python": check_python,
+}
 
 
 def _check_types(
-    action: str, args: dict[str, Any], types: dict[str, tuple[type, ...]], *required: str
+    action: str, args: Mapping[str, Any], types: dict[str, tuple[type, ...]], *required: str
 ) -> None:
     for name, value in args.items():
         if name not in types:
             raise InvalidTypeError(
                 f"{action}: unknown argument {shorten(name)}{nearest(name, types)}"
             )
-        if not isinstance(value, types[name]):
+        if not isinstance(value, (*types[name], OutputOf)):
             raise InvalidTypeError(
                 f"{action}: {name} is {shorten(value)}; it must be a {types[name][0].__name__}"
             )

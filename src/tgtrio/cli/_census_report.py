@@ -12,8 +12,9 @@ from rich.text import Text
 from .._results import GraphResult
 from ._census import TOTAL
 from ._digest import Digest, digest
+from ._errors import Outcome
 from ._summary import failures, headline, never_ran, rate, show, states
-from ._text import count, counted, duration, one_line, plain
+from ._text import count, counted, duration, one_line, plain, visible
 
 MOST_PACKAGES = 12
 
@@ -29,13 +30,14 @@ _COLUMNS = (
 )
 
 
-def print_census(console: Console, result: GraphResult, *, interrupted: bool) -> None:
+def print_census(console: Console, outcome: Outcome) -> None:
     """Print what was counted, what could not be, and how the run went."""
+    result = outcome.result
     found = digest(result)
     show(
         console,
         [
-            heading(result, interrupted=interrupted),
+            heading(outcome),
             packages(console, result),
             failures(result, found),
             None if result.results[TOTAL].success else never_ran(found),
@@ -45,12 +47,12 @@ def print_census(console: Console, result: GraphResult, *, interrupted: bool) ->
     )
 
 
-def heading(result: GraphResult, *, interrupted: bool) -> Text:
+def heading(outcome: Outcome) -> Text:
     """`census of lib: 95 files counted, 5 broken`."""
-    total = result.results[TOTAL]
+    total = outcome.result.results[TOTAL]
     if not total.success:
-        return headline(result, interrupted=interrupted)
-    text = plain(result.graph_id, "bold")
+        return headline(outcome)
+    text = plain(outcome.result.graph_id, "bold")
     text.append(f": {counted(total.response['files'], 'file')} counted", "bold green")
     if broken := total.response["broken"]:
         text.append(f", {count(broken)} broken", "bold red")
@@ -101,4 +103,4 @@ def figures(result: GraphResult, found: Digest) -> Text:
         slowest = found.slowest[0]
         took = duration((slowest.execution_time_ms or 0.0) / 1000)
         text += f"; the slowest was {slowest.task_id}, {took}"
-    return plain(text, "dim")
+    return Text(visible(text), "dim")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from .._graph import TaskGraph
 from ._census import ACTIONS, TOTAL, census_graph, standard_library
 from ._census_report import print_census
-from ._errors import ExitCode, exit_code
-from ._execute import Outcome, execute
-from ._output import console, print_json, reserved_stdout
+from ._errors import ExitCode, Outcome
+from ._execute import execute
+from ._output import console, forgiving_output, print_json, reserved_stdout
 from ._progress import choose_progress
 
 MAX_PARALLEL = 8
@@ -28,13 +28,12 @@ def demo(directory: str | None, max_parallel: int | None, *, json: bool) -> Exit
     )
     with reserved_stdout() if json else contextlib.nullcontext():
         outcome = _count(graph)
-    if json:
-        print_json(outcome.result)
-    else:
-        print_census(console(), outcome.result, interrupted=outcome.interrupted)
-    if outcome.result.results[TOTAL].success:
-        return ExitCode.OK
-    return exit_code(outcome.result, interrupted=outcome.interrupted)
+    with forgiving_output(hung_up=outcome.code is ExitCode.HUNG_UP):
+        if json:
+            print_json(outcome.result.to_dict())
+        else:
+            print_census(console(), outcome)
+    return ExitCode.OK if outcome.result.results[TOTAL].success else outcome.code
 
 
 def _count(graph: TaskGraph) -> Outcome:

@@ -1,58 +1,54 @@
-"""One run with its display, and what Ctrl-C does to it."""
+"""One run with its display, and what signals do to it."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import attrs
 import trio
 
+from .._errors import StoreError
 from .._graph import TaskGraph
 from .._results import GraphResult
-from .._run import open_run
-from ._errors import ActionExitedError
+from .._run import Run, open_run
+from ._errors import ActionExitedError, Outcome
 from ._progress import Progress
-
-
-@attrs.frozen
-class Outcome:
-    """How a run ended, and whether the user ended it."""
-
-    result: GraphResult
-    interrupted: bool
+from ._stopping import GRACE, Stopping, heeding_signals
 
 
 def execute(
     graph: TaskGraph,
     actions: Mapping[str, Any],
     progress: Progress,
+    *,
+    grace: float = GRACE,
     **options: Any,
 ) -> Outcome:
-    """Run a graph and show its progress.
-
-    The first Ctrl-C cancels the run, so that there is a result to show. Another one is a
-    KeyboardInterrupt.
+    """Run a graph, show its progress, and end it where a signal asks for that.
 
     Args:
+        grace: How long what is in flight may go on after the first signal, in seconds.
         options: Those of `open_run`.
 
     Raises:
         TgtrioError: The run was refused; nothing ran.
-        KeyboardInterrupt: Ctrl-C came twice.
+        KeyboardInterrupt: A signal came for the third time. It carries the first one.
         ActionExitedError: An action raised SystemExit.
     """
+    stopping = Stopping(grace)
     try:
-        return trio.run(_execute, graph, actions, progress, options)
+        result = trio.run(_execute, graph, actions, progress, stopping, options)
+        return Outcome(result, stopping.signal)
     except BaseExceptionGroup as group:
         error = _cause_in(group)
+    if isinstance(error, KeyboardInterrupt):
+        raise KeyboardInterrupt(stopping.signal) from error
     if isinstance(error, SystemExit):
         raise ActionExitedError(
             f"an action called sys.exit({error.code!r}), which ended the run"
         ) from error
+    if isinstance(error, StoreError) and error.result is not None:
+        return Outcome(error.result, stopping.signal, str(error))
     raise error
 
 
@@ -71,39 +67,25 @@ def _cause_in(group: BaseExceptionGroup) -> BaseException:
 
 
 async def _execute(
-    graph: TaskGraph, actions: Mapping[str, Any], progress: Progress, options: dict[str, Any]
-) -> Outcome:
-    interrupted = trio.Event()
+    graph: TaskGraph,
+    actions: Mapping[str, Any],
+    progress: Progress,
+    stopping: Stopping,
+    options: dict[str, Any],
+) -> GraphResult:
     async with trio.open_nursery() as nursery:
         async with open_run(graph, actions, **options) as run:
-
-            def interrupt() -> None:
-                interrupted.set()
-                run.cancel(reason="interrupted by Ctrl-C")
-
-            nursery.start_soon(progress.follow, run)
-            with first_interrupt(interrupt):
+            nursery.start_soon(_follow, progress, run, stopping)
+            nursery.start_soon(stopping.carry_out, run)
+            with heeding_signals(stopping.ask):
                 result = await run.wait()
         nursery.cancel_scope.cancel()
-    return Outcome(result, interrupted.is_set())
+    return result
 
 
-@contextlib.contextmanager
-def first_interrupt(act: Callable[[], object]) -> Iterator[None]:
-    """Call `act` on the Trio thread at the first Ctrl-C; the second does what it did before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers, and gets Ctrl-C
-        return
-    token = trio.lowlevel.current_trio_token()
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(_number: int, _frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        token.run_sync_soon(act)
-
-    signal.signal(signal.SIGINT, handle)
+async def _follow(progress: Progress, run: Run, stopping: Stopping) -> None:
     try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGINT) is handle:
-            signal.signal(signal.SIGINT, before)
+        await progress.follow(run, stopping)
+    except (OSError, SystemExit):
+        # The terminal has gone; of a broken pipe rich makes a SystemExit. The run goes on.
+        return

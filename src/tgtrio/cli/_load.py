@@ -7,15 +7,16 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
 from .._actions import Action, resolve_actions
-from .._errors import UnknownActionError, nearest, shorten
+from .._errors import InvalidTypeError, UnknownActionError, nearest, shorten
 from .._graph import TaskGraph
 from .._graph_file import read_graph_file
-from ._builtin_actions import BUILTIN_ACTIONS
+from .._problems import raise_problems
+from ._builtin_actions import CHECKS, builtin_actions
 from ._errors import UsageError
 
 
@@ -41,11 +42,20 @@ def importable_here() -> Iterator[None]:
             sys.path.remove("")
 
 
-def find_actions(graph: TaskGraph, path: str | None) -> dict[str, Action]:
-    """The action of every task: the user's own, and the built-in ones where there is none."""
+def find_actions(
+    graph: TaskGraph, path: str | None, max_retries: int | None = None
+) -> dict[str, Action]:
+    """The action of every task: the user's own, and the built-in ones where there is none.
+
+    Raises:
+        TgtrioError: An action cannot be found, or the arguments of tasks of a built-in one are
+            none that it takes.
+    """
     own = None if path is None else load_object(path)
     builtin = {
-        name: function for name, function in BUILTIN_ACTIONS.items() if not _provides(own, name)
+        name: action
+        for name, action in builtin_actions(max_retries or 0).items()
+        if not _provides(own, name)
     }
     plan = graph.freeze()
     try:
@@ -54,7 +64,19 @@ def find_actions(graph: TaskGraph, path: str | None) -> dict[str, Action]:
         if path is None:
             exc.args = (f"{exc} (built in are {', '.join(builtin)}; --actions adds others)",)
         raise
+    raise_problems(graph.graph_id, list(_problems(graph, builtin)))
     return dict(zip(plan.actions, found, strict=True))
+
+
+def _problems(graph: TaskGraph, builtin: Iterable[str]) -> Iterator[InvalidTypeError]:
+    """What is wrong with the arguments of built-in actions, as far as they are known by now."""
+    checks = {name: CHECKS[name] for name in builtin}
+    for node in graph.nodes.values():
+        if (check := checks.get(node.action_name)) is not None:
+            try:
+                check(node.normalized_args)
+            except InvalidTypeError as exc:
+                yield InvalidTypeError(f"task {shorten(node.task_id)}: {exc}")
 
 
 def _provides(own: object, name: str) -> bool:

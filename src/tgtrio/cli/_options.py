@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import attrs
 from cyclopts import Parameter, Token
 
 from .._errors import nearest, shorten
 from .._graph import TaskGraph
+from .._retry import RetryPolicy
 from ._errors import UsageError
+from ._stopping import GRACE
 
 
 def _read_limit(_type: object, tokens: Sequence[Token]) -> int:
@@ -19,7 +21,12 @@ def _read_limit(_type: object, tokens: Sequence[Token]) -> int:
     return _whole_number(tokens[0].keyword or "", tokens[0].value)
 
 
+def _read_count(_type: object, tokens: Sequence[Token]) -> int:
+    return _whole_number(tokens[0].keyword or "", tokens[0].value, least=0)
+
+
 Limit = Annotated[int | None, Parameter(converter=_read_limit)]
+Count = Annotated[int | None, Parameter(converter=_read_count)]
 
 
 @Parameter(name="*")
@@ -40,6 +47,23 @@ class RunOptions:
         RESOURCE=NUMBER, how many tasks that use a resource run at once. May be repeated.
     timeout
         Seconds after which the run is ended, instead of the graph's own timeout.
+    max_retries
+        How often a failed task is tried again if neither it nor its action says so. By default
+        3 times; shell and python never.
+    store
+        FILE in which the run is kept. A run of the graph that did not come to its end is
+        resumed: what has succeeded in it is not done again.
+    durability
+        batch: what ended is on disk within 50 ms. task: a success is on disk before anything
+        that depends on it starts. By default batch.
+    run_id
+        The name of the run to begin or to resume, instead of a new one or the latest.
+    reuse
+        Whose responses are served for equal work. run: of this run alone. store: of any run in
+        the store. By default run; shell and python are called each time.
+    grace
+        Seconds that what is in flight may go on after Ctrl-C, SIGTERM or SIGHUP, before it is
+        cancelled. By default 10.
     json
         Print the result as one JSON document; everything else goes to standard error.
     quiet
@@ -51,6 +75,12 @@ class RunOptions:
     cap: list[str] = attrs.field(factory=list)
     resource_cap: list[str] = attrs.field(factory=list)
     timeout: float | None = None
+    max_retries: Count = None
+    store: str | None = None
+    durability: Literal["batch", "task"] | None = None
+    run_id: str | None = None
+    reuse: Literal["run", "store"] = "run"
+    grace: float = GRACE
     json: bool = False
     quiet: bool = False
 
@@ -63,22 +93,31 @@ def read_options(options: RunOptions) -> dict[str, Any]:
     """
     if options.timeout is not None and not 0 < options.timeout < math.inf:
         raise UsageError(f"--timeout: {shorten(options.timeout)} is no number of seconds above 0")
-    limits: dict[str, Any] = {
+    if not 0 <= options.grace < math.inf:
+        raise UsageError(f"--grace: {shorten(options.grace)} is no number of seconds")
+    for option in ("durability", "reuse") if options.store is None else ():
+        if (value := getattr(options, option)) not in (None, "run"):
+            raise UsageError(f"--{option} {value}: there is no store; add --store FILE")
+    settings: dict[str, Any] = {
+        "run_id": options.run_id,
+        "reuse": options.reuse,
         "per_action_caps": _read_limits("--cap", options.cap),
         "resource_caps": _read_limits("--resource-cap", options.resource_cap),
     }
     if options.max_parallel is not None:
-        limits["max_parallel"] = options.max_parallel
-    return limits
+        settings["max_parallel"] = options.max_parallel
+    if options.max_retries is not None:
+        settings["retry"] = RetryPolicy(max_retries=options.max_retries)
+    return settings
 
 
-def check_limits(graph: TaskGraph, limits: dict[str, Any]) -> None:
+def check_limits(graph: TaskGraph, settings: dict[str, Any]) -> None:
     """Refuse limits on what the graph does not use."""
     nodes = graph.nodes.values()
     actions = list(dict.fromkeys(node.action_name for node in nodes))
     resources = list(dict.fromkeys(name for node in nodes for name in node.resource_ids))
-    _check_names("--cap", limits["per_action_caps"], actions, "action")
-    _check_names("--resource-cap", limits["resource_caps"], resources, "resource")
+    _check_names("--cap", settings["per_action_caps"], actions, "action")
+    _check_names("--resource-cap", settings["resource_caps"], resources, "resource")
 
 
 def _read_limits(option: str, items: Sequence[str]) -> dict[str, int]:
@@ -94,9 +133,9 @@ def _read_limits(option: str, items: Sequence[str]) -> dict[str, int]:
     return limits
 
 
-def _whole_number(option: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < 1:
-        raise UsageError(f"{option}: {shorten(text)} is no whole number of at least 1")
+def _whole_number(option: str, text: str, least: int = 1) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < least:
+        raise UsageError(f"{option}: {shorten(text)} is no whole number of at least {least}")
     return int(text)
 
 

@@ -13,7 +13,6 @@ import msgspec
 from rich.console import Console
 
 from .._errors import shorten
-from .._results import GraphResult
 from ._text import visible
 
 
@@ -55,9 +54,8 @@ def reserved_stdout() -> Iterator[None]:
         os.close(kept)
 
 
-def print_json(result: GraphResult) -> None:
-    """Print the result as one JSON document. A response that is not JSON data is its `repr`."""
-    document = result.to_dict()
+def print_json(document: Any) -> None:
+    """Print one JSON document. What is not JSON data, as some responses are not, is its `repr`."""
     try:
         encoded = _encode(document)
     except Exception:  # an odd object may raise anything; the other results are still wanted
@@ -65,6 +63,24 @@ def print_json(result: GraphResult) -> None:
             task.update({key: _encodable(value) for key, value in task.items()})
         encoded = _encode(document)
     print(encoded.decode())
+
+
+@contextlib.contextmanager
+def forgiving_output(*, hung_up: bool) -> Iterator[None]:
+    """Where the terminal has hung up, drop what cannot be written: the exit code still counts."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        if not hung_up:
+            raise
+        silence(sys.stdout)
+
+
+def silence(stream: Any) -> None:
+    """Nobody reads it any more; without this Python would complain when it exits."""
+    with contextlib.suppress(OSError, ValueError):  # replaced by something without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _encode(value: Any) -> bytes:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from .._states import TaskState
-from ._text import clock, count, visible
+from ._text import clock, count, plain
 
 REFRESH = 0.1  # seconds
 LINE_EVERY = 5.0  # seconds
@@ -37,13 +37,23 @@ class Watched(Protocol):
     def statistics(self) -> dict[str, Any]: ...
 
 
+class Ending(Protocol):
+    """What a display asks of a run's end on request."""
+
+    async def change(self) -> None:
+        """Wait until `notice` says something else."""
+
+    def notice(self, states: Mapping[str, int]) -> str:
+        """What is to be told of it now; or ""."""
+
+
 class Progress(Protocol):
-    async def follow(self, run: Watched) -> None:
+    async def follow(self, run: Watched, ending: Ending) -> None:
         """Show the run until cancelled."""
 
 
 class NoProgress:
-    async def follow(self, run: Watched) -> None:
+    async def follow(self, run: Watched, ending: Ending) -> None:
         """Show nothing."""
 
 
@@ -54,7 +64,7 @@ class LiveProgress:
         self._title = title
         self._console = console
 
-    async def follow(self, run: Watched) -> None:
+    async def follow(self, run: Watched, ending: Ending) -> None:
         """Redraw until cancelled, then leave the terminal as it was."""
         started = trio.current_time()
         live = Live(
@@ -66,38 +76,48 @@ class LiveProgress:
         with live:
             while True:
                 elapsed = trio.current_time() - started
-                live.update(self.picture(run.statistics()["states"], elapsed), refresh=True)
+                states = run.statistics()["states"]
+                live.update(self.picture(states, elapsed, ending.notice(states)), refresh=True)
                 await trio.sleep(REFRESH)
 
-    def picture(self, states: Mapping[str, int], elapsed: float) -> RenderableType:
+    def picture(
+        self, states: Mapping[str, int], elapsed: float, notice: str = ""
+    ) -> RenderableType:
         total, done = _progress_of(states)
         width = min(self._console.width, 100) - 1
-        head = Text(visible(self._title), "bold", no_wrap=True, overflow="ellipsis")
-        figures = f"{count(done)} of {count(total)}  {clock(elapsed)}{eta(done, total, elapsed)}"
+        head = plain(self._title, "bold")
+        left = "" if notice else eta(done, total, elapsed)
+        figures = f"{count(done)} of {count(total)}  {clock(elapsed)}{left}"
         head.truncate(max(width - len(figures) - 2, 8), overflow="ellipsis", pad=True)
         head.append(f"  {figures}", "not bold")
         head.truncate(self._console.width - 1)
-        return Group(head, bar(states, width, unicode_of(self._console)), counts(states))
+        lines = [head, bar(states, width, unicode_of(self._console)), counts(states)]
+        return Group(*lines, *([Text(notice, "yellow")] if notice else []))
 
 
 class LineProgress:
-    """A line every few seconds, for a log."""
+    """A line every few seconds, for a log, and one when the run is asked to end."""
 
     def __init__(self, title: str) -> None:
-        self._title = title
+        self._title = plain(title).plain
 
-    async def follow(self, run: Watched) -> None:
+    async def follow(self, run: Watched, ending: Ending) -> None:
         """Print until cancelled."""
         started = trio.current_time()
         while True:
-            await trio.sleep(LINE_EVERY)
-            line = self.line(run.statistics()["states"], trio.current_time() - started)
-            print(line, file=sys.stderr, flush=True)
+            with trio.move_on_after(LINE_EVERY) as patience:
+                await ending.change()
+            states = run.statistics()["states"]
+            line = ending.notice(states)
+            if not line and patience.cancelled_caught:
+                line = self.line(states, trio.current_time() - started)
+            if line:
+                print(f"{self._title}: {line}", file=sys.stderr, flush=True)
 
     def line(self, states: Mapping[str, int], elapsed: float) -> str:
         total, done = _progress_of(states)
         figures = f"{count(done)} of {count(total)} done, {counts(states).plain.strip()}"
-        return f"{visible(self._title)}: {figures}, {clock(elapsed)}{eta(done, total, elapsed)}"
+        return f"{figures}, {clock(elapsed)}{eta(done, total, elapsed)}"
 
 
 def choose_progress(title: str, console: Console, *, quiet: bool) -> Progress:

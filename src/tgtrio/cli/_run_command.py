@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
-from ._errors import ExitCode, exit_code
-from ._execute import Outcome, execute
+from .._errors import StoreError
+from .._graph import TaskGraph
+from .._store import RawStore
+from ._errors import ExitCode, Outcome
+from ._execute import execute
 from ._load import find_actions, importable_here, load_graph
 from ._options import RunOptions, check_limits, read_options
-from ._output import console, print_json, reserved_stdout
+from ._output import console, forgiving_output, print_json, reserved_stdout, say
 from ._progress import choose_progress
 from ._summary import print_summary
 
@@ -16,20 +21,60 @@ from ._summary import print_summary
 def run(path: str, options: RunOptions) -> ExitCode:
     """Run a graph file, print what became of it, and return the exit code."""
     with importable_here(), reserved_stdout() if options.json else contextlib.nullcontext():
-        outcome = _run(path, options)
-    if options.json:
-        print_json(outcome.result)
-    else:
-        print_summary(
-            console(), outcome.result, interrupted=outcome.interrupted, quiet=options.quiet
-        )
-    return exit_code(outcome.result, interrupted=outcome.interrupted)
+        outcome, origin = _run(path, options)
+    with forgiving_output(hung_up=outcome.code is ExitCode.HUNG_UP):
+        if options.json:
+            if outcome.store_error:
+                say(outcome.store_error)
+            print_json(outcome.result.to_dict())
+        else:
+            print_summary(console(), outcome, quiet=options.quiet, origin=origin)
+    return outcome.code
 
 
-def _run(path: str, options: RunOptions) -> Outcome:
-    limits = read_options(options)
+def _run(path: str, options: RunOptions) -> tuple[Outcome, str]:
+    """How the run ended, and which one it was."""
+    settings = read_options(options)
     graph = load_graph(path, options.timeout)
-    actions = find_actions(graph, options.actions)
-    check_limits(graph, limits)
+    actions = find_actions(graph, options.actions, options.max_retries)
+    check_limits(graph, settings)
     progress = choose_progress(graph.graph_id, console(stderr=True), quiet=options.quiet)
-    return execute(graph, actions, progress, **limits)
+    with _opened(options) as store:
+        outcome = execute(graph, actions, progress, grace=options.grace, store=store, **settings)
+        return outcome, _origin(outcome, graph, store, options)
+
+
+@contextlib.contextmanager
+def _opened(options: RunOptions) -> Iterator[RawStore | None]:
+    """The store that is asked for, until the run is over; all that came is on disk then."""
+    if options.store is None:
+        yield None
+        return
+    store = RawStore(options.store, durability=options.durability or "batch")
+    try:
+        yield store
+    except BaseException:
+        with contextlib.suppress(StoreError):  # what is on its way says more
+            store.close()
+        raise
+    try:
+        store.close()
+    except StoreError as exc:  # the tasks are on disk, but not an event that happened beside them
+        say(str(exc))
+
+
+def _origin(outcome: Outcome, graph: TaskGraph, store: RawStore | None, options: RunOptions) -> str:
+    """`run 5b0e8a resumed, in jobs.db`, or nothing where no run is kept."""
+    if store is None:
+        return ""
+    run_id = outcome.result.run_id
+    resumed = _resumed(store, graph.graph_id, run_id, 1 if options.run_id is None else None)
+    return f"run {run_id}{', resumed' if resumed else ''}, in {options.store}"
+
+
+def _resumed(store: RawStore, graph_id: str, run_id: str, limit: int | None) -> bool:
+    try:
+        runs: list[Any] = store.list_runs(graph_id, limit=limit)
+    except StoreError:  # it has failed during the run, which is told elsewhere
+        return False
+    return any(run.run_id == run_id and run.resumptions for run in runs)

@@ -3,34 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from .._errors import shorten
 from .._results import GraphResult, TaskResult
 from .._states import TaskState
+from .._store_journal import RUNNING
 from ._digest import Digest, Fold, digest, largest
 from ._progress import STYLES, unicode_of
-from ._text import count, counted, duration, ends_of, one_line, plain
+from ._text import count, counted, duration, ends_of, one_line, plain, visible
 
 ERROR_LINES = 6
+ERROR_LINES_OF_MANY = 3
+MANY = 5  # failures
 MOST_FOLDS = 10
 WIDEST_BAR = 40
 
 
+class Told(Protocol):
+    """What is told of a run.
+
+    Attributes:
+        result: Its result.
+        end: How it ended before its time, in words; or "".
+        reason: Why, where that is not all said by `end`; or "".
+    """
+
+    @property
+    def result(self) -> GraphResult: ...
+    @property
+    def end(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
 def print_summary(
-    console: Console, result: GraphResult, *, interrupted: bool = False, quiet: bool = False
+    console: Console, outcome: Told, *, quiet: bool = False, origin: str = "", resume: str = ""
 ) -> None:
-    """Print what became of a run; with `quiet` only what went wrong."""
-    found = digest(result)
-    wrong: list[RenderableType | None] = [failures(result, found), never_ran(found)]
+    """Print what became of a run; with `quiet` only what went wrong.
+
+    Args:
+        console: Where.
+        outcome: The run.
+        quiet: Leave out what went well.
+        origin: Which run it was, for the second line.
+        resume: The command that goes on with it.
+    """
+    found = digest(outcome.result)
+    wrong: list[RenderableType | None] = [failures(outcome.result, found), never_ran(found)]
     if quiet:
         return show(console, wrong)
-    title = headline(result, interrupted=interrupted)
-    rest = [slowest(found), figures(result, found)]
-    return show(console, [title, states(console, result), *wrong, *rest])
+    title = headline(outcome)
+    if origin:
+        title.append(f"\n{visible(origin)}", "not bold dim")
+    how = Text(f"To go on:\n  {visible(resume)}") if resume else None
+    rest = [slowest(found), figures(outcome.result, found), how]
+    return show(console, [title, states(console, outcome.result), *wrong, *rest])
 
 
 def show(console: Console, parts: Iterable[RenderableType | None]) -> None:
@@ -45,33 +78,32 @@ def show(console: Console, parts: Iterable[RenderableType | None]) -> None:
     console.file.write("".join(f"{line}\n" for line in lines))
 
 
-def headline(result: GraphResult, *, interrupted: bool) -> Text:
-    """`nightly: failed in 3.42 s` and why."""
+def headline(outcome: Told) -> Text:
+    """`nightly: failed after 3.42 s` and why."""
+    result = outcome.result
     text = plain(result.graph_id, "bold")
     took = duration(result.elapsed_ms / 1000)
-    if interrupted:
-        return text.append(f": interrupted after {took}", "bold red")
-    if result.timed_out:
-        return text.append(f": timed out after {took}", "bold red")
-    if result.aborted_reason is not None:
-        text.append(f": aborted after {took}: ", "bold red")
-        return text.append_text(plain(result.aborted_reason, "bold red"))
-    if not result.ok:
-        return text.append(f": failed after {took}", "bold red")
-    return text.append(f": done in {took}", "bold green")
+    if outcome.end == RUNNING:
+        return text.append(f": running for {took}", "bold cyan")
+    if not outcome.end and result.ok:
+        return text.append(f": done in {took}", "bold green")
+    text.append(f": {visible(outcome.end) or 'failed'} after {took}", "bold red")
+    if outcome.reason:
+        text.append(": ", "bold red").append_text(plain(outcome.reason, "bold red"))
+    return text
 
 
 def states(console: Console, result: GraphResult) -> Table:
     """The states that tasks ended in, with a bar for each."""
     table = grid(2)
-    for column in ("", "right", ""):
-        table.add_column(justify="right" if column else "left", no_wrap=True)
+    for right in (False, True, False):
+        table.add_column(justify="right" if right else "left", no_wrap=True)
     total = max(result.total_tasks, 1)
     width = max(min(WIDEST_BAR, console.width - 30), 4)
     block = "█" if unicode_of(console) else "#"
     for name, number in result.statistics["states"].items():
         if number:
-            style = STYLES[name]
+            style = STYLES.get(name, "dim")
             cells = max(round(number * width / total), 1)
             table.add_row(Text(name, style), count(number), Text(block * cells, style))
     return table
@@ -83,9 +115,10 @@ def failures(result: GraphResult, found: Digest) -> RenderableType | None:
     if not number:
         return None
     table = section(f"Failed: {counted(number, 'task')}", "bold red")
+    most = ERROR_LINES if number <= MANY else ERROR_LINES_OF_MANY
     for task in found.failures:
         table.add_row(Padding(_title(task), (0, 0, 0, 2)))
-        lines = ends_of(task.error, ERROR_LINES)
+        lines = ends_of(task.error, most)
         table.add_row(Padding(Text("\n".join(lines), "red", overflow="fold"), (0, 0, 0, 6)))
     if number > len(found.failures):
         more = count(number - len(found.failures))
@@ -178,11 +211,11 @@ def figures(result: GraphResult, found: Digest) -> Text:
     }
     parts += [text for text, number in optional.items() if number]
     parts += [
-        f"breaker of {name!r} {breaker['state']}"
+        f"breaker of {shorten(name)} {breaker['state']}"
         for name, breaker in statistics["breaker_states"].items()
         if breaker["state"] != "CLOSED"
     ]
-    return plain(", ".join(parts), "dim")
+    return Text(visible(", ".join(parts)), "dim")
 
 
 def rate(number: int, seconds: float) -> str:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
 from rich.text import Text
+
+MOST = 200  # characters of an id, or of another text that should be short
+MOST_OF_LINE = 240  # characters of a line of an error
+_AGE = 3_600 * 24 * 365 * 1_000  # seconds; what is said to have taken longer was tampered with
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_HEX = re.compile("[0-9a-f]{32}")
 
 
 def visible(text: str) -> str:
@@ -20,16 +30,21 @@ def _escape(char: str) -> str:
     return ascii(char)[1:-1]
 
 
+def cut(text: str, most: int = MOST) -> str:
+    """The text, or what there is room for."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def plain(text: str, style: str = "") -> Text:
-    """User text for rich: visible, and never read as markup."""
-    return Text(visible(text), style)
+    """User text for rich: visible, never read as markup, and not endless."""
+    return Text(visible(cut(text)), style)
 
 
-def one_line(text: str) -> Text:
+def one_line(text: str, style: str = "") -> Text:
     """The same, cut where there is no room for it."""
-    cut = plain(text)
-    cut.no_wrap, cut.overflow = True, "ellipsis"
-    return cut
+    line = plain(text, style)
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
 
 
 def ends_of(text: str, most: int) -> list[str]:
@@ -37,12 +52,17 @@ def ends_of(text: str, most: int) -> list[str]:
 
     An exception says first what is wrong, a program last.
     """
-    lines = [visible(line.expandtabs(4).rstrip()) for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) <= most:
-        return lines
+        return [_shown(line) for line in lines]
     first = most // 2
     last = most - first - 1
-    return [*lines[:first], f"... {len(lines) - first - last} more lines", *lines[-last:]]
+    more = f"... {len(lines) - first - last} more lines"
+    return [*map(_shown, lines[:first]), more, *map(_shown, lines[-last:])]
+
+
+def _shown(line: str) -> str:
+    return visible(cut(line.expandtabs(4).rstrip(), MOST_OF_LINE))
 
 
 def count(number: int) -> str:
@@ -58,6 +78,7 @@ def counted(number: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """`420 µs`, `4.2 ms`, `12 ms`, `3.20 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`."""
+    seconds = min(max(seconds, 0.0), _AGE)
     if seconds < 0.0009995:
         return f"{seconds * 1_000_000:.0f} µs"
     if seconds < 0.00995:
@@ -80,3 +101,31 @@ def clock(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{left:02}"
     return f"{minutes // 60}:{minutes % 60:02}:{left:02}"
+
+
+def instant(when: datetime) -> str:
+    """`2026-01-02 12:34:56`, local time."""
+    return f"{_local(when):%Y-%m-%d %H:%M:%S}"
+
+
+def day_and_time(when: datetime, now: datetime) -> str:
+    """` 2 Jan 12:34`, local time; of another year ` 2 Jan  2025`. Always 12 wide."""
+    when, now = _local(when), _local(now)
+    time = f"{when:%H:%M}" if when.year == now.year else f" {when.year:04}"
+    return f"{when.day:2} {_MONTHS[when.month - 1]} {time}"
+
+
+def _local(when: datetime) -> datetime:
+    try:
+        return when.astimezone()
+    except (OverflowError, OSError, ValueError):  # of a year that the system cannot reckon with
+        return when
+
+
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
+    """What to call runs: of the ids that nobody chose the first 8 characters, if those differ."""
+    ids = set(ids)
+    length = 8
+    while length < 32 and len({one[:length] for one in ids}) < len(ids):
+        length += 1
+    return {one: one[:length] if _HEX.fullmatch(one) else one for one in ids}

@@ -1,0 +1,149 @@
+"""The Trio tasks of one run: how many workers there are, who is woken, who parks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+from trio.lowlevel import enable_ki_protection
+
+from ._backend import Dispatch, Pump, ReadyQueue
+from ._errors import StoreError
+from ._worker import work
+
+
+class Run(Protocol):
+    """The run, as its crew sees it."""
+
+    def resting(self) -> None:
+        """A worker is about to park, for nothing may start."""
+
+    def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
+        """End the task in flight, which `Cancelled` has ended."""
+
+    def cancelled(self) -> None:
+        """A worker is cancelled, and with it the run if that has not ended."""
+
+    def interrupted(self, error: BaseException) -> None:
+        """Something that no action may swallow: end the run, and raise it from there."""
+
+    def store_failed(self, error: StoreError) -> None:
+        """Nothing can be written any more."""
+
+
+class Crew:
+    """The workers of one run, and whatever other Trio tasks it has.
+
+    A worker that leaves a task in flight wakes or starts another one if work is ready. So
+    there are as many as suspended tasks at the most, and one more.
+
+    Args:
+        run: The run.
+        queue: Of the run.
+        limit: How many workers there may be.
+    """
+
+    def __init__(self, run: Run, queue: ReadyQueue, limit: int) -> None:
+        self._run, self._queue, self._limit = run, queue, limit
+        self.pumps: list[Pump] = []
+        self._idle = trio.lowlevel.ParkingLot()
+        self._waking = False  # a worker was woken or started and has not run since
+        self._giving_way = False  # a worker is at a checkpoint, and will look for work then
+        self._nursery: trio.Nursery | None = None
+        self._dispatch: Dispatch | None = None
+
+    def begin(self, nursery: trio.Nursery, dispatch: Dispatch) -> None:
+        """From now on Trio tasks may be started."""
+        self._nursery, self._dispatch = nursery, dispatch
+
+    def end(self) -> None:
+        """The nursery is closed."""
+        self._nursery = None
+
+    def disband(self) -> None:
+        """The run is over: let go of it."""
+        self.pumps.clear()
+        del self._run, self._dispatch
+
+    def cancel(self) -> None:
+        """Cancel everything that is in flight."""
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    @property
+    def about_to_look(self) -> bool:
+        """Will a worker look for work by itself?"""
+        return self._waking or self._giving_way
+
+    def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Start a Trio task of the run."""
+        assert self._nursery is not None
+        self._nursery.start_soon(self._guarded, function)
+
+    async def _guarded(self, function: Callable[[], Awaitable[None]]) -> None:
+        """A defect of the engine ends the run bare, not in a group of the nursery's."""
+        try:
+            await function()
+        except trio.Cancelled:
+            raise
+        except StoreError as error:
+            self._run.store_failed(error)
+        except BaseException as error:
+            self._run.interrupted(error)
+
+    @enable_ki_protection
+    def wake(self) -> None:
+        """Wake one worker, or start one; it wakes the next if work is still ready."""
+        if self.about_to_look or self._nursery is None:
+            return
+        if self._idle:
+            self._waking = True
+            self._idle.unpark()
+        elif len(self.pumps) < self._limit:
+            self.start_worker()
+
+    def start_worker(self) -> None:
+        """Start a worker."""
+        self._waking = True
+        self.spawn(self._work)
+
+    async def _work(self) -> None:
+        self._waking = False
+        assert self._dispatch is not None
+        trio_task = trio.lowlevel.current_task()
+        pump = Pump(self._dispatch, trio_task)
+        self.pumps.append(pump)
+        await work(self, pump, trio_task)
+
+    # -- what a worker asks for ------------------------------------------------------
+
+    async def rest(self) -> None:
+        """Nothing may start now: park until something may."""
+        self._run.resting()
+        await self._idle.park()
+        self._waking = False
+
+    async def give_way(self) -> None:
+        """Let the rest of the program have a turn.
+
+        One worker comes back for the work that is ready. The others, should there be any, park:
+        all of them have one time slice together.
+        """
+        if self._giving_way:
+            await self.rest()
+            return
+        self._giving_way = True
+        try:
+            await trio.lowlevel.checkpoint()
+        finally:
+            self._giving_way = False
+
+    def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
+        self._run.settle(pump, error, cancelled)
+
+    def cancelled(self) -> None:
+        self._run.cancelled()
+
+    def interrupted(self, error: BaseException) -> None:
+        self._run.interrupted(error)

@@ -1,0 +1,140 @@
+"""Equal work where a store must keep it, and when a run is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tgtrio import RawStore, TaskExecutor, TaskNode, create_task_scheduler, open_run, run_graph
+from tgtrio._arguments import output_of
+from tgtrio._retry import NonRetryable
+
+from .runs import Args, graph_of, returns, sleeps, states, task
+from .test_run_sharing import Calls, cached, same
+
+
+@pytest.fixture(params=["batch", "task"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RawStore]:
+    with RawStore(tmp_path / "s.db", durability=request.param) as store:
+        yield store
+
+
+def rows(store: RawStore) -> set[tuple[str, str, bool]]:
+    return {(one.task_id, one.state, one.cached) for one in store.list_task_executions()}
+
+
+async def test_who_was_served_has_a_row_too(store: RawStore, patient_clock: MockClock) -> None:
+    calls = Calls()
+    graph = graph_of(*same("a", "b"), *same("c", dependencies=["b"]), task("d", "c"))
+    result = await run_graph(graph, {"work": calls}, store=store)
+    assert result.ok
+    assert calls.tasks == ["a", "d"]
+    assert rows(store) == {
+        ("a", "succeeded", False),
+        ("b", "succeeded", True),
+        ("c", "succeeded", True),
+        ("d", "succeeded", False),
+    }
+
+
+async def test_who_failed_with_its_leader_has_a_row_too(
+    store: RawStore, patient_clock: MockClock
+) -> None:
+    graph = graph_of(*same("a", "b"))
+    await run_graph(graph, {"work": Calls(NonRetryable("no"))}, store=store)
+    assert rows(store) == {("a", "failed", False), ("b", "failed", False)}
+
+
+async def test_a_leader_whose_value_is_no_json_fails_its_followers(store: RawStore) -> None:
+    result = await run_graph(graph_of(*same("a", "b")), {"work": returns({1, 2})}, store=store)
+    assert states(result) == {"a": "failed", "b": "failed"}
+    assert result.results["b"].caused_by == "a"
+    assert {one.response for one in result.results.values()} == {None}
+
+
+async def test_a_follower_that_is_cancelled_before_it_is_on_disk_was_not_served(
+    tmp_path: Path,
+) -> None:
+    """Its leader has succeeded, and what the follower was served is about to be written."""
+    graph = graph_of(*same("a", "b"))
+    with RawStore(tmp_path / "s.db", durability="task") as store:
+        async with open_run(graph, {"work": returns(5)}, store=store) as run:
+            while not run.statistics()["cached_tasks"]:
+                await trio.lowlevel.checkpoint()
+            assert run.statistics()["states"]["succeeded"] == 1
+            run.cancel("b")
+    result = await run.wait()
+    assert states(result) == {"a": "succeeded", "b": "cancelled"}
+    b = result.results["b"]
+    assert (b.response, b.cached, b.finished_at) == (None, False, None)
+    assert result.statistics["cached_tasks"] == 0
+
+
+async def test_a_resumed_run_serves_what_it_had_done_before(
+    store: RawStore, patient_clock: MockClock
+) -> None:
+    """What follows comes only after the crash."""
+    graph = graph_of(*same("a"), task("p", action_name="nap"), *same("b", "c", dependencies=["p"]))
+    calls = Calls()
+    async with open_run(graph, {"work": calls, "nap": sleeps(60)}, store=store) as run:
+        await trio.sleep(30)
+        run.cancel()
+    result = await run_graph(graph, {"work": calls, "nap": sleeps(1)}, store=store)
+    assert result.run_id == run.run_id
+    assert calls.tasks == ["a"]
+    assert cached(result) == {"a", "b", "c"}
+    assert {result.results[name].response["by"] for name in "abc"} == {"a"}
+
+
+async def test_a_resumed_leader_that_had_failed_is_tried_again(
+    store: RawStore, patient_clock: MockClock
+) -> None:
+    graph = graph_of(*same("a", "b"), task("p", action_name="nap"))
+    calls = Calls(NonRetryable("no"))
+    async with open_run(graph, {"work": calls, "nap": sleeps(60)}, store=store) as run:
+        await trio.sleep(30)
+        run.cancel()
+    result = await run_graph(graph, {"work": calls, "nap": sleeps(1)}, store=store)
+    assert calls.tasks == ["a", "a"]
+    assert cached(result) == {"b"}
+
+
+@pytest.mark.parametrize("reuse", ["run", "store"])
+async def test_runs_of_one_store_reuse_if_asked_to(
+    reuse: Any, store: RawStore, patient_clock: MockClock
+) -> None:
+    calls = Calls()
+    graph = graph_of(
+        task("source", action_name="source"),
+        *same("a", "b"),
+        *same("c", "d", normalized_args={"x": output_of("source")}),
+        *same("x", idempotent=False),
+    )
+    actions = {"work": calls, "source": returns(3)}
+    results = [await run_graph(graph, actions, store=store, reuse=reuse) for _ in range(2)]
+    assert cached(results[0]) == {"b", "d"}
+    assert cached(results[1]) == ({"a", "b", "c", "d"} if reuse == "store" else {"b", "d"})
+    assert sorted(calls.tasks) == sorted("acx" + ("x" if reuse == "store" else "acx"))
+
+
+async def test_what_an_executor_knows_but_no_store_can_keep_is_done_anew(
+    store: RawStore, tmp_path: Path
+) -> None:
+    executor = TaskExecutor()
+    await executor.execute(TaskNode("t", "work", {"work": 1}), returns({1, 2}))
+    scheduler = create_task_scheduler(tmp_path, task_executor=executor)
+
+    async def work(args: Args) -> list[int]:
+        return [1, 2]
+
+    result = await scheduler.execute_graph(
+        graph_of(*same("a", "b")), {"work": work}, store=store, reuse="executor"
+    )
+    assert [one.response for one in result.results.values()] == [[1, 2], [1, 2]]
+    assert cached(result) == {"b"}
+    assert result.statistics["cached_tasks"] == 1
