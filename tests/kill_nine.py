@@ -1,8 +1,8 @@
 """Kills a durable run again and again: `python -m tests.kill_nine [--kills 200] [--seed N]`.
 
 A run of `tests/crash_run.py` is killed with SIGKILL at a random instant, uniform over the time
-that it takes. After each kill the file is examined, and the run is resumed: it is killed again,
-or at the latest after `IN_A_ROW` kills left alone until it is done. Then another one begins.
+that is left to it. After each kill the file is examined, and the run is resumed: it is killed
+again, or at the latest after `IN_A_ROW` kills left alone until it is done. Then another begins.
 
 It prints a table of figures, and exits with 1 if the store broke a promise.
 """
@@ -32,6 +32,7 @@ from .stores import execute, is_whole
 
 ROOT = Path(__file__).parents[1]
 IN_A_ROW = 3
+LONGEST = 120.0  # seconds; a run that takes longer hangs, and is killed
 MODES = ("task", "batch")
 
 # What must never happen.
@@ -137,8 +138,9 @@ class Victim:
 class Figures:
     """What happened in one mode."""
 
+    duration: float  # of a run that nobody kills, in seconds; kept up to date
     kills: int = 0
-    instants: list[float] = attrs.field(factory=list)  # shares of the duration of a run
+    instants: list[float] = attrs.field(factory=list)  # shares of the time it would have taken
     found: list[int] = attrs.field(factory=list)  # successes on disk after each kill
     runs: int = 0
     resumes: int = 0
@@ -146,19 +148,22 @@ class Figures:
     repeated: int = 0  # calls of a task again, as its success had not been committed
     violations: Counter[str] = attrs.field(factory=Counter)
 
-    def torture(self, victim: Victim, duration: float, most: int, rng: random.Random) -> None:
+    def torture(self, victim: Victim, most: int, rng: random.Random) -> None:
         """Kill one run at most so many times, and see it through."""
         before = Snapshot([], set())
         self.runs += 1
         for attempt in itertools.count():
             share = rng.random() if attempt < most else math.inf
-            killed, _, printed = victim.run(min(share * duration, 120))
+            left = 1 - len(before.committed) / crash_run.TASKS
+            killed, seconds, printed = victim.run(min(share * self.duration * left, LONGEST))
             self.resumes += attempt > 0
             before = self._examine(victim, before)
             if killed:
                 self.kills += 1
                 self.instants.append(share)
                 self.found.append(len(before.committed))
+            elif left > 0.5:
+                self.duration = seconds / left
             states = victim.states()
             if not killed or states == ["finished"]:  # it can be killed between its end and exit
                 break
@@ -183,13 +188,13 @@ class Figures:
 
 def torture_many(durability: str, kills: int, rng: random.Random) -> Figures:
     """Kill so many times, in as many runs as it takes."""
-    figures = Figures()
     with tempfile.TemporaryDirectory() as folder:
-        _, duration, _ = Victim(Path(folder), durability).run(120)
+        _, duration, _ = Victim(Path(folder), durability).run(LONGEST)
+    figures = Figures(duration)
     while figures.kills < kills:
         with tempfile.TemporaryDirectory() as folder:
             most = min(IN_A_ROW, kills - figures.kills)
-            figures.torture(Victim(Path(folder), durability), duration, most, rng)
+            figures.torture(Victim(Path(folder), durability), most, rng)
         broken = figures.violations.total()
         print(f"{durability}: {figures.kills} of {kills} kills, {broken} broken", file=sys.stderr)
     return figures

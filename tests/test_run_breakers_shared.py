@@ -20,7 +20,7 @@ from tgtrio import (
     run_graph,
 )
 
-from .runs import Meter, counting_turns, graph_of, raises, returns, sleeps, states
+from .runs import Args, Meter, counting_turns, graph_of, raises, returns, sleeps, states, task
 from .services import (
     Service,
     after,
@@ -337,3 +337,49 @@ async def test_a_held_task_waits_for_no_store(patient_clock: MockClock, tmp_path
     assert first < 1
     assert all(30 <= when < 32 for when in others)
     assert len(others) == 19
+
+
+async def test_a_success_that_was_committed_is_served_behind_an_open_breaker(
+    patient_clock: MockClock, tmp_path: Path
+) -> None:
+    breakers = make_breakers(BreakerPolicy(window=1, threshold=1, give_up_after=1))
+    graph = graph_of(job("first"), *jobs(2), max_parallel=3)
+
+    async def work(args: Args) -> int:
+        if args["id"] == "first":
+            await trio.sleep_forever()
+        return 1
+
+    with RawStore(tmp_path / "s.sqlite") as store:
+        async with running(breakers, graph, {"work": work}, store=store) as run:
+            await trio.sleep(5)
+            run.cancel()
+        breaker_of(breakers).acquire().failed()
+        result = await run_with(breakers, graph, {"work": raises()}, store=store)
+    assert states(result) == {"first": "failed", "0": "succeeded", "1": "succeeded"}
+
+
+async def test_equal_work_that_is_done_is_not_given_up(autojump_clock: MockClock) -> None:
+    async def work(args: Args) -> int:
+        if args.get("x"):
+            await trio.sleep(1)
+            raise ValueError
+        return 1
+
+    graph = graph_of(
+        task("a", idempotent=True),
+        task("x", normalized_args={"x": 1}),
+        task("n", action_name="nap"),
+        task("y", "n", normalized_args={"x": 2}, priority=1),
+        task("b", "n", idempotent=True),
+    )
+    policy = BreakerPolicy(window=1, threshold=1, give_up_after=1)
+    result = await run_graph(graph, {"work": work, "nap": sleeps(2)}, breaker=policy)
+    assert states(result) == {
+        "a": "succeeded",
+        "x": "failed",
+        "n": "succeeded",
+        "y": "failed",
+        "b": "succeeded",
+    }
+    assert result.results["b"].cached

@@ -206,11 +206,14 @@ async def main():
     threading.Timer(0.3, interrupt).start()
     {main}
 
+began = time.monotonic()
 try:
     trio.run(main)
 except KeyboardInterrupt:
     states = graph.get_stats()["states"]
     print("interrupted", states["running"], states["pending"] + states["ready"])
+else:
+    print("not interrupted", time.monotonic() - began, graph.get_stats())
 """
 ACTIONS = {
     "sleeping": "async def work(args): await trio.sleep_forever()",

@@ -457,6 +457,69 @@ async def test_the_store_never_serves_failures(store: RawStore, calls: Calls) ->
     assert calls == {"a": 2}
 
 
+async def test_the_store_serves_other_runs_and_graphs_where_it_is_asked_to(
+    store: RawStore, calls: Calls
+) -> None:
+    def graph(graph_id: str) -> TaskGraph:
+        return graph_of(
+            named("a", idempotent=True),
+            named("b", "a", args={"input": output_of("a")}, idempotent=True),
+            named("own", idempotent=False),
+            graph_id=graph_id,
+        )
+
+    calls.value = lambda args: args.get("input", "from a")
+    await run_graph(graph("one"), {"work": calls}, store=store)
+    assert calls == {"a": 1, "b": 1, "own": 1}
+    await run_graph(graph("two"), {"work": calls}, store=store)
+    assert calls == {"a": 2, "b": 2, "own": 2}
+    result = await run_graph(graph("three"), {"work": calls}, store=store, reuse="store")
+    assert calls == {"a": 2, "b": 2, "own": 3}
+    assert result.results["b"].response == "from a"
+    assert [one.cached for one in result.results.values()] == [True, True, False]
+    again = await run_graph(graph("one"), {"work": calls}, store=store, reuse="store")
+    assert again.run_id != result.run_id
+    assert calls == {"a": 2, "b": 2, "own": 4}
+
+
+async def test_what_is_older_than_its_ttl_is_made_anew(
+    path: Path, store: RawStore, calls: Calls
+) -> None:
+    graph = graph_of(named("a", idempotent=True), named("b", idempotent=True))
+    await run_graph(graph, {"work": calls}, store=store)
+    execute(path, "UPDATE executions SET finished_at = finished_at - 3600 WHERE task_id = 'a'")
+    await run_graph(graph, {"work": calls}, store=store, reuse="store", reuse_ttl=1800)
+    assert calls == {"a": 2, "b": 1}
+    await run_graph(graph, {"work": calls}, store=store, reuse="store", reuse_ttl=1800)
+    assert calls == {"a": 2, "b": 1}
+
+
+async def test_what_the_store_serves_keeps_its_age(
+    path: Path, store: RawStore, calls: Calls
+) -> None:
+    """Served from an old response, a task must not make it young."""
+    graph = graph_of(named("a", idempotent=True))
+    await run_graph(graph, {"work": calls}, store=store)
+    execute(path, "UPDATE executions SET finished_at = finished_at - 1000")
+    await run_graph(graph, {"work": calls}, store=store, reuse="store", reuse_ttl=1800)
+    assert calls == {"a": 1}
+    execute(path, "UPDATE executions SET finished_at = finished_at - 1000")
+    await run_graph(graph, {"work": calls}, store=store, reuse="store", reuse_ttl=1800)
+    assert calls == {"a": 2}
+
+
+async def test_a_response_of_another_run_that_is_damaged_is_told_by_name(
+    path: Path, store: RawStore, calls: Calls
+) -> None:
+    graph = graph_of(named("a", idempotent=True))
+    await run_graph(graph, {"work": calls}, store=store)
+    execute(path, "UPDATE executions SET response = '{'")
+    with pytest.raises(StoreError, match="'a': response cannot be read") as caught:
+        await run_graph(graph, {"work": calls}, store=store, reuse="store")
+    assert caught.value.result is not None
+    assert calls == {"a": 1}
+
+
 # -- at the same time --------------------------------------------------------------------
 
 

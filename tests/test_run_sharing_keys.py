@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from tgtrio import (
+    Actions,
     output_of,
     run_graph,
 )
@@ -130,3 +131,12 @@ async def test_a_task_without_a_key_is_retried_with_its_inputs(autojump_clock: M
     result = await run_graph(graph, {"work": calls, "source": returns({1, 2})})
     assert result.results["a"].response["x"] == {1, 2}
     assert result.results["a"].attempts == 2
+
+
+async def test_a_run_or_an_action_that_opts_out_has_no_keys() -> None:
+    result = await run_graph(graph_of(*same("a", "b")), {"work": returns(1)}, idempotent=False)
+    assert result.results["a"].idempotency_key is None
+    actions = Actions()
+    actions.register("work", returns(1), idempotent=False)
+    result = await run_graph(graph_of(*same("a", "b")), actions)
+    assert result.results["a"].idempotency_key is None

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from tgtrio import RawStore, TaskExecutor, TaskNode, create_task_scheduler, open_run, run_graph
 from tgtrio._arguments import output_of
+from tgtrio._durable import Durable
 from tgtrio._retry import NonRetryable
 
 from .runs import Args, graph_of, returns, sleeps, states, task
@@ -122,6 +123,48 @@ async def test_runs_of_one_store_reuse_if_asked_to(
     assert sorted(calls.tasks) == sorted("acx" + ("x" if reuse == "store" else "acx"))
 
 
+@pytest.fixture
+def slow_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store takes ten seconds to find something."""
+    look_up = Durable.look_up
+
+    async def slowly(*args: Any) -> dict[str, object]:
+        await trio.sleep(10)
+        return await look_up(*args)
+
+    monkeypatch.setattr(Durable, "look_up", slowly)
+
+
+async def test_nothing_starts_before_the_store_has_answered(
+    store: RawStore, patient_clock: MockClock, slow_look_ups: None
+) -> None:
+    calls = Calls()
+    graph = graph_of(*same("a", "b"), *same("other", idempotent=False))
+    results = [
+        await run_graph(graph, {"work": calls}, store=store, reuse="store") for _ in range(2)
+    ]
+    assert cached(results[1]) == {"a", "b"}
+    assert sorted(calls.tasks) == ["a", "other", "other"]
+    assert results[1].elapsed_ms < 12_000
+
+
+async def test_who_leads_next_waits_for_the_answer_too(
+    store: RawStore, patient_clock: MockClock, slow_look_ups: None
+) -> None:
+    calls = Calls()
+    await run_graph(graph_of(*same("a", normalized_args={"x": 3})), {"work": calls}, store=store)
+    graph = graph_of(
+        task("source", action_name="source"),
+        *same("b", "c", normalized_args={"x": output_of("source")}),
+    )
+    actions = {"work": calls, "source": returns(3)}
+    async with open_run(graph, actions, store=store, reuse="store", breaker=None) as run:
+        await trio.sleep(15)  # the first look-up is that of what is known before the run
+        run.cancel("b")
+    assert calls.tasks == ["a"]
+    assert states(await run.wait()) == {"source": "succeeded", "b": "cancelled", "c": "succeeded"}
+
+
 async def test_what_an_executor_knows_but_no_store_can_keep_is_done_anew(
     store: RawStore, tmp_path: Path
 ) -> None:
@@ -138,3 +181,24 @@ async def test_what_an_executor_knows_but_no_store_can_keep_is_done_anew(
     assert [one.response for one in result.results.values()] == [[1, 2], [1, 2]]
     assert cached(result) == {"b"}
     assert result.statistics["cached_tasks"] == 1
+
+
+async def test_a_resumed_run_serves_whoever_comes_first(
+    store: RawStore, patient_clock: MockClock
+) -> None:
+    graph = graph_of(*same("a"), task("p", action_name="nap"), *same("b", dependencies=["p"]))
+    async with open_run(graph, {"work": Calls(), "nap": sleeps(60)}, store=store) as run:
+        await trio.sleep(30)
+        run.cancel()
+    graph = graph_of(
+        *same("a", dependencies=["q"]),
+        task("q", action_name="nap2"),
+        task("p", action_name="nap"),
+        *same("b", dependencies=["p"]),
+    )
+    calls = Calls()
+    result = await run_graph(
+        graph, {"work": calls, "nap": sleeps(1), "nap2": sleeps(30)}, store=store
+    )
+    assert calls.tasks == []
+    assert result.results["b"].cached

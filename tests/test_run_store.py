@@ -22,6 +22,7 @@ from tgtrio import (
     RetryPolicy,
     StoreError,
     TaskContext,
+    create_task_scheduler,
     open_run,
     run_graph,
 )
@@ -583,3 +584,19 @@ async def test_a_response_that_is_changed_later_is_kept_as_it_was(path: Path) ->
         await run_graph(graph_of("a", task("b", "a")), {"work": work}, store=store)
         written = {row.task_id: row.response for row in store.list_task_executions()}
     assert written == {"a": [1], "b": [1, "b"]}
+
+
+@DURABILITIES
+async def test_a_cached_response_that_cannot_be_kept_fails_its_task(
+    path: Path, durability: str
+) -> None:
+    scheduler = create_task_scheduler(path.parent / "space")
+    graph = graph_of(task("a", idempotent=True), task("b", "a", on_dep_fail="always"))
+    actions = {"work": returns(object())}
+    first = await scheduler.execute_graph(graph, actions, reuse="executor")
+    assert first.ok
+    with RawStore(path, durability=durability) as store:
+        result = await scheduler.execute_graph(graph, actions, reuse="executor", store=store)
+        assert states(result)["a"] == "failed"
+        assert "response" in result.results["a"].error
+        assert run_states(store) == ["finished"]

@@ -21,7 +21,7 @@ from ._guards import Guards
 from ._identity import key_of
 from ._recorder import Recorder
 from ._sharing import Sharing
-from ._states import SUCCEEDED
+from ._states import READY, SUCCEEDED
 from ._watch import Watch
 
 NOBODY = -1
@@ -66,6 +66,23 @@ class Admission:
         if self.watch is not None:
             self.watch.started()
         return rank, args
+
+    def serve_past(self) -> None:
+        """Serve what earlier lives of the run have committed, before anything starts. O(edges).
+
+        A task is served once its dependencies are: its inputs are part of what is compared.
+        """
+        if self.recorder is None:
+            return
+        plan, ready = self.results.plan, self.recorder.committed_ranks()
+        while ready:
+            rank = ready.pop()
+            inputs = plan.nodes[rank].inputs
+            if self.queue.state(rank) != READY:
+                continue
+            if self.sharing.serve_past(rank, self.arguments(rank) if inputs else None):
+                first, last = plan.dependent_offsets[rank], plan.dependent_offsets[rank + 1]
+                ready += plan.dependents[first:last]
 
     def _may_call(self, rank: int, kind: int) -> bool:
         if self.recorder is not None and not self.recorder.admit(rank):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
+import msgspec
 
 
 class ResponseCache:
@@ -63,6 +65,28 @@ class CacheOfExecutor:
 
     def put(self, key: str, response: object) -> None:
         self.cache.put(key, response, self.now())
+
+    def ask(self, key: str, rank: int) -> bool:  # noqa: ARG002  # it answers at once
+        return False
+
+
+@attrs.frozen
+class CacheOfPast:
+    """What earlier incarnations of the same run have done, by key; see `record_key`."""
+
+    responses: dict[str, bytes]
+
+    @classmethod
+    def of(cls, committed: Iterable[Any]) -> CacheOfPast:
+        """Of successes that have a `key` and a `response`."""
+        return cls({c.key: c.response for c in committed if c.key and c.key[0] != "~"})
+
+    def get(self, key: str) -> tuple[object] | None:
+        response = self.responses.get(key)
+        return None if response is None else (msgspec.json.decode(response),)
+
+    def put(self, key: str, response: object) -> None:
+        """The run keeps its own."""
 
     def ask(self, key: str, rank: int) -> bool:  # noqa: ARG002  # it answers at once
         return False

@@ -99,6 +99,7 @@ class TaskResults(Mapping[str, TaskResult]):
     ends: Ends
     clock: ClockMap
     ended_at: float = 0.0  # by the Trio clock, once the run is over
+    opted_out: list[bool] | None = None  # by action; None: as far as the tasks say
     end_reason: str = ""  # why the run cancelled what had not ended by then
     _roots: dict[int, int] = attrs.field(init=False, factory=dict)
 
@@ -127,12 +128,13 @@ class TaskResults(Mapping[str, TaskResult]):
         failure, ended = self._failure(rank, state), self.ended(rank, state)
         started, finished = columns.started[rank], columns.finished[rank]
         ran = columns.attempts[rank] > 0
-        cached = bool(columns.marks[rank] & CACHED)
+        # What was served and did not get to the disk, where it had to be, does not hold.
+        cached = state is TaskState.SUCCEEDED and bool(columns.marks[rank] & CACHED)
         root = self._root(rank)
         return TaskResult(
             task_id=node.task_id,
             state=state,
-            response=columns.responses[rank],
+            response=columns.responses[rank] if state is TaskState.SUCCEEDED else None,
             error="" if state is TaskState.SUCCEEDED else self._error(rank, root, failure),
             exception=failure.exception if failure else None,
             traceback=failure.traceback if failure else "",
@@ -169,6 +171,8 @@ class TaskResults(Mapping[str, TaskResult]):
         """The idempotency key of a task, or None if it has none."""
         if rank in self.columns.keys:
             return self.columns.keys[rank]
+        if self.opted_out is not None and self.opted_out[self.plan.action[rank]]:
+            return None
         return key_of(self.plan.nodes[rank])
 
     def _missed(self, node: TaskNode, state: TaskState, ended: float) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,14 +20,32 @@ if TYPE_CHECKING:
     from ._pump import Host
 
 
+# While work is always ready Trio looks for I/O every millisecond without waiting, and lets go of
+# the GIL for a moment each time. That starves other threads: each release wakes them too late to
+# get it, and resets the 5 ms after which they could insist. So now and then it is left to them.
+BUSY_SECONDS = 0.005
+PAUSE_SECONDS = 0.0001
+
+
 class SliceClock(trio.abc.Instrument):
-    """Tells the pumps when Trio begins a new batch, and so a new time slice."""
+    """Tells the pumps when Trio begins a new batch, and so a new time slice.
+
+    It also lets other threads have the GIL where the run would not leave it to them.
+    """
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._began = dispatch.batch_began
+        self._busy_since = time.perf_counter()
 
-    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002  # Trio's signature
+    def after_io_wait(self, timeout: float) -> None:
         self._began()
+        now = time.perf_counter()
+        if timeout > 0:  # Trio has waited, without the GIL
+            self._busy_since = now
+        elif now - self._busy_since > BUSY_SECONDS:
+            if threading.active_count() > 1:
+                time.sleep(PAUSE_SECONDS)
+            self._busy_since = time.perf_counter()
 
 
 def make_dispatch(

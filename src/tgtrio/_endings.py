@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import trio
@@ -37,6 +38,7 @@ class Endings:
     Attributes:
         watch: The safety rules; told of each end. None if there are none.
         recorder: The store; None if there is none.
+        arguments: The arguments of a task, with every `output_of` replaced.
         may_retry: Is the run still to try again what failed?
         changed: Called when somebody may start who could not before.
         outside: What the caller of the run is handling, if the run is part of an `except`.
@@ -51,6 +53,7 @@ class Endings:
     sharing: Sharing
     watch: Watch | None
     recorder: Recorder | None
+    arguments: Callable[[int], dict[str, Any]]
     may_retry: Callable[[], bool]
     changed: Callable[[], None]
     outside: BaseException | None
@@ -192,8 +195,15 @@ class Endings:
         )
 
     def give_up(self, action: int, error: CircuitOpenError) -> None:
-        """Fail all the tasks that the breaker of an action holds now."""
-        for rank in self.queue.queued_at(self.holds.gate(action)):
+        """Fail all the tasks that the breaker of an action holds now, and that need a call."""
+        queued = self.queue.queued_at(self.holds.gate(action))
+        # Leaders first: their failure is that of their followers, some of which may be queued too.
+        for rank in sorted(queued, key=lambda rank: self.sharing.leader_of(rank) >= 0):
+            inputs = self.results.plan.nodes[rank].inputs
+            if self.queue.state(rank) >= FIRST_TERMINAL:
+                continue
+            if self.sharing.serve_done(rank, self.arguments(rank) if inputs else None):
+                continue  # it needs no call
             own = self.describe(CircuitOpenError(str(error)))
             self.unstarted(rank, Ending.ERROR, own, for_good=True)
         self.changed()

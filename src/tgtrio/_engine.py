@@ -192,6 +192,7 @@ class Engine:
     async def _until_all_ended(self, parts: Parts) -> None:
         try:
             await trio.lowlevel.checkpoint()  # also of a graph without tasks
+            parts.admission.serve_past()
             self._set_timers(parts)
             parts.guards.attach(parts.dispatch)
             self._give_up_crashers(parts)

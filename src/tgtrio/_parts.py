@@ -20,7 +20,7 @@ from ._attempts import Attempts
 from ._backend import PREPARED, REPORTED, ReadyQueue
 from ._borrowing import Borrowing
 from ._breakers import Breakers
-from ._cache import CacheOfExecutor, ResponseCache
+from ._cache import CacheOfExecutor, CacheOfPast, ResponseCache
 from ._chronicle import Chronicle
 from ._columns import ClockMap, Columns, TaskResults
 from ._dispatch import flags_of, kinds_of, make_dispatch
@@ -137,10 +137,11 @@ class Parts:
             not (settings.idempotent and action.policies.idempotent) for action in actions
         ]
         self.lookups = self._make_lookups(durable)
-        self._caches = self._make_caches(cache)
+        self.results.opted_out = self._opted_out
+        self._caches = self._make_caches(cache, journal)
         self.sharing = self._make_sharing()
         self.endings = self._make_endings()
-        self._admission = Admission(
+        self.admission = Admission(
             results=self.results,
             queue=self.queue,
             watch=self.watch,
@@ -160,7 +161,7 @@ class Parts:
             timers=self.timers,
             borrowing=self.borrowing,
             threads=trio.CapacityLimiter(limit),
-            admission=self._admission,
+            admission=self.admission,
             endings=self.endings,
             end_of_run=run.end_of_run,
             is_over=run.is_over,
@@ -216,7 +217,7 @@ class Parts:
             return key if self.sharing.shares(rank) else f"~{key}"
         if rank in self.columns.failures:
             return self.results.key(rank)
-        return record_key(node, self._admission.arguments(rank), shared=self.sharing.shares(rank))
+        return record_key(node, self.admission.arguments(rank), shared=self.sharing.shares(rank))
 
     def _make_guards(self, breakers: Breakers) -> Guards:
         names = self._plan.actions
@@ -244,7 +245,13 @@ class Parts:
             lambda rank: self.endings.released(rank),
         )
 
-    def _make_caches(self, cache: ResponseCache | None) -> list[Cache]:
+    def _make_caches(self, cache: ResponseCache | None, journal: Journal | None) -> list[Cache]:
+        past: list[Cache] = []
+        if journal is not None and journal.committed:
+            past.append(CacheOfPast.of(journal.committed.values()))
+        return past + self._make_shared_caches(cache)
+
+    def _make_shared_caches(self, cache: ResponseCache | None) -> list[Cache]:
         if self.lookups is not None:
             return [self.lookups]
         if self._settings.reuse == "executor" and cache is not None:
@@ -278,6 +285,7 @@ class Parts:
             sharing=self.sharing,
             watch=self.watch,
             recorder=self.recorder,
+            arguments=lambda rank: self.admission.arguments(rank),
             may_retry=self._run.goes_on,
             changed=self._run.changed,
             outside=sys.exception(),

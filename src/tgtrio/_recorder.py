@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -218,6 +219,14 @@ class Recorder:
         )
 
     # -- past lives ------------------------------------------------------------------------
+
+    def committed_ranks(self) -> list[int]:
+        """The tasks of the graph of which an earlier incarnation has committed a success."""
+        plan, ranks = self._results.plan, []
+        for task_id in self._journal.committed:
+            with contextlib.suppress(KeyError):  # the graph has it no more
+                ranks.append(plan.rank(task_id))
+        return ranks
 
     def past(self, rank: int) -> tuple[object] | None:
         """The response that an earlier incarnation has committed for the same work, or None.

@@ -104,6 +104,18 @@ class Sharing:
             rank: A task whose turn it is.
             args: Its arguments, every `output_of` replaced; None if it has no `output_of`.
         """
+        if rank not in self._key and self.serve_past(rank, args):
+            return -1
+        key = self._learn_key(rank, args)
+        if key is None:
+            return rank
+        leader = self._leader.setdefault(key, rank)
+        if leader != rank:
+            return self._follow(rank, leader, key)
+        return rank if self._columns.attempts[rank] else self._ask_caches(rank, key)
+
+    def _learn_key(self, rank: int, args: Mapping[str, Any] | None) -> str | None:
+        """The key of a task whose inputs are there; None if it shares nothing."""
         key = self._key.get(rank)
         if key is None:
             key = key_of(self._plan.nodes[rank], args) if self.shares(rank) else None
@@ -111,18 +123,28 @@ class Sharing:
                 self._columns.keys[rank] = key
             if key is not None:
                 self._key[rank] = key
-            if (past := self._past(rank)) is not None:
-                if key is not None:
-                    self._leader.setdefault(key, rank)
-                self._write_down(rank, past)
-                self._completed(rank)
-                return -1
-            if key is None:
-                return rank
-        leader = self._leader.setdefault(key, rank)
-        if leader != rank:
-            return self._follow(rank, leader, key)
-        return rank if self._columns.attempts[rank] else self._ask_caches(rank, key)
+        return key
+
+    def serve_past(self, rank: int, args: Mapping[str, Any] | None) -> bool:
+        """Serve a task, ready or come up, of which an earlier life of the run has a success."""
+        past = self._past(rank)
+        if past is None:
+            return False
+        key = self._learn_key(rank, args)
+        if key is not None:
+            self._leader.setdefault(key, rank)
+        self._write_down(rank, past)
+        self._completed(rank)
+        return True
+
+    def serve_done(self, rank: int, args: Mapping[str, Any] | None) -> bool:
+        """Serve a ready task whose leader has succeeded."""
+        key = self._learn_key(rank, args)
+        leader = NOBODY if key is None else self._leader.get(key, NOBODY)
+        if leader in (NOBODY, rank) or self._queue.state(leader) != SUCCEEDED:
+            return False
+        self._serve(rank, leader)
+        return True
 
     def _ask_caches(self, rank: int, key: str) -> int:
         for cache in self._caches:

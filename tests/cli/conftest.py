@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
 import pytest
 
+from tgtrio import RawStore
 from tgtrio.cli import main
 
 
@@ -66,6 +69,25 @@ def graph_file(here: Path) -> Write:
         return "graph.json"
 
     return write
+
+
+@pytest.fixture
+def store(here: Path) -> Iterator[RawStore]:
+    """A store in the current directory."""
+    with closing(RawStore(here / "jobs")) as opened:  # its name does not say what it is
+        yield opened
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is UTC."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("the time zone cannot be set")
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def call_python(

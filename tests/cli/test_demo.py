@@ -178,6 +178,15 @@ def test_where_there_is_nothing_to_count_nothing_runs(
     assert (ended.code, ended.out, ended.err) == (2, "", message)
 
 
+def test_packages_that_look_alike_are_each_added_up(tgtrio: Command, here: Path) -> None:
+    for name in ("one", "two"):
+        (here / "twins" / name).mkdir(parents=True)
+        (here / "twins" / name / "__init__.py").touch()
+    document = tgtrio("demo", "twins", "--json").document
+    assert document["statistics"]["cached_tasks"] == 0
+    assert document["results"][TOTAL]["response"]["files"] == 2
+
+
 @pytest.mark.usefixtures("tree")
 def test_a_count_that_is_not_made_is_a_failure(
     tgtrio: Command, monkeypatch: pytest.MonkeyPatch
@@ -189,6 +198,7 @@ def test_a_count_that_is_not_made_is_a_failure(
     ended = tgtrio("demo", "tree")
     assert ended.code == 1
     assert ended.out.startswith("census of tree: failed after ")
+    assert "  total\n      OSError: no sum\n" in ended.out
 
 
 def test_by_default_the_standard_library_is_counted() -> None:

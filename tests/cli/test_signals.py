@@ -127,6 +127,29 @@ def test_what_is_in_flight_at_ctrl_c_ends_and_the_run_goes_on_later(
     assert json.loads(out)["results"]["second"]["response"]["stdout"] == "x\n"
 
 
+def test_what_cannot_be_cancelled_does_not_outlast_the_fourth_signal(
+    here: Path, graph_file: Write
+) -> None:
+    (here / "work.py").write_text(
+        "import pathlib, time\n"
+        "def stuck(args):\n"
+        "    pathlib.Path('began').touch()\n"
+        "    time.sleep(1000)\n"
+    )
+    path = graph_file({"task_id": "a", "action_name": "stuck"})
+    with command("run", path, "--actions", "work", "--store", "s.db") as process:
+        wait_for(here / "began")
+        for begins in ("g: draining: 1 in flight", "g: cancelling: 1 in flight"):
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith(begins)
+        while process.poll() is None:  # signals that come too fast are one
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+    assert process.returncode == -signal.SIGINT
+    assert last_state(here / "s.db") == "crashed"
+
+
 def test_a_terminal_that_hangs_up_ends_the_run_in_good_order(here: Path, graph_file: Write) -> None:
     """Whatever is written to it fails from then on."""
     import pty

@@ -117,6 +117,18 @@ async def test_with_nothing_in_flight_the_run_ends_at_once(autojump_clock: trio.
     assert states(it.result) == {"a": "cancelled"}
 
 
+async def test_a_request_that_comes_before_the_first_task_lets_none_start(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    stopping = Stopping()
+    stopping.ask(signal.SIGTERM)
+    async with trio.open_nursery() as nursery, open_run(graph_of("a"), {"work": nap}) as run:
+        nursery.start_soon(stopping.carry_out, run)
+        result = await run.wait()
+    assert trio.current_time() == 0
+    assert states(result) == {"a": "cancelled"}
+
+
 async def test_a_request_that_comes_too_late_changes_nothing(
     autojump_clock: trio.abc.Clock,
 ) -> None:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 from rich.console import Console
 
-from tgtrio.cli._text import clock, counted, duration, ends_of, plain, visible
+from tgtrio.cli._text import (
+    MOST,
+    clock,
+    counted,
+    cut,
+    day_and_time,
+    duration,
+    ends_of,
+    instant,
+    plain,
+    short_ids,
+    visible,
+)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +94,36 @@ def test_nouns_follow_their_number() -> None:
     assert counted(1, "task") == "1 task"
     assert counted(2_000, "task") == "2,000 tasks"
     assert counted(0, "retry") == "0 retries"
+
+
+def test_text_is_cut_where_it_is_endless() -> None:
+    assert cut("x" * MOST) == "x" * MOST
+    assert cut("x" * (MOST + 1)) == "x" * (MOST - 3) + "..."
+    assert len(plain("\x1b" * 10_000).plain) < 1_000
+    assert len(ends_of("x" * 10_000, 1)[0]) < 300
+
+
+@pytest.mark.usefixtures("utc")
+def test_instants_are_local_time() -> None:
+    when = datetime(2030, 5, 4, 3, 2, 1, tzinfo=timezone(timedelta(hours=2)))
+    assert instant(when) == "2030-05-04 01:02:01"
+    assert day_and_time(when, datetime(2030, 12, 31, tzinfo=UTC)) == " 4 May 01:02"
+    assert day_and_time(when, datetime(2031, 1, 1, tzinfo=UTC)) == " 4 May  2030"
+
+
+@pytest.mark.parametrize("hours", [-12, 12])
+@pytest.mark.parametrize("when", [datetime.min, datetime.max])
+def test_instants_at_the_end_of_time_are_shown(when: datetime, hours: int) -> None:
+    aware = when.replace(tzinfo=timezone(timedelta(hours=hours)))
+    assert instant(aware)[-6:-3] in (":00", ":59")
+    assert len(day_and_time(aware, datetime(2030, 1, 1, tzinfo=UTC))) == 12
+
+
+def test_ids_that_nobody_chose_are_shortened_as_long_as_they_differ() -> None:
+    first, second = "f" * 32, "f" * 9 + "0" * 23
+    assert short_ids([first]) == {first: "f" * 8}
+    assert short_ids([first, second, "a-name-of-my-own"]) == {
+        first: "f" * 10,
+        second: "f" * 9 + "0",
+        "a-name-of-my-own": "a-name-of-my-own",
+    }

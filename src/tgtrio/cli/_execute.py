@@ -73,13 +73,13 @@ async def _execute(
     stopping: Stopping,
     options: dict[str, Any],
 ) -> GraphResult:
-    async with trio.open_nursery() as nursery:
-        async with open_run(graph, actions, **options) as run:
-            nursery.start_soon(_follow, progress, run, stopping)
-            nursery.start_soon(stopping.carry_out, run)
-            with heeding_signals(stopping.ask):
+    with heeding_signals(stopping.ask):  # until nothing is left, also of a run that is stuck
+        async with trio.open_nursery() as nursery:
+            async with open_run(graph, actions, **options) as run:
+                nursery.start_soon(_follow, progress, run, stopping)
+                nursery.start_soon(stopping.carry_out, run)
                 result = await run.wait()
-        nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
     return result
 
 

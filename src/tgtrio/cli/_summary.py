@@ -61,8 +61,7 @@ def print_summary(
     title = headline(outcome)
     if origin:
         title.append(f"\n{visible(origin)}", "not bold dim")
-    how = Text(f"To go on:\n  {visible(resume)}") if resume else None
-    rest = [slowest(found), figures(outcome.result, found), how]
+    rest = [slowest(found), figures(outcome.result, found), _how(resume)]
     return show(console, [title, states(console, outcome.result), *wrong, *rest])
 
 
@@ -72,10 +71,18 @@ def show(console: Console, parts: Iterable[RenderableType | None]) -> None:
         for place, part in enumerate(part for part in parts if part is not None):
             if place:
                 console.print()
-            console.print(part)
+            # What a Text says of its lines, rich forgets when it prints it.
+            console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
     # Tables fill their last column with blanks, which are a nuisance in a file or a log.
     lines = [line.rstrip() for line in captured.get().splitlines()]
     console.file.write("".join(f"{line}\n" for line in lines))
+
+
+def _how(resume: str) -> Text | None:
+    """A command to copy, and therefore never broken into lines."""
+    if not resume:
+        return None
+    return Text(f"To go on:\n  {visible(resume)}", no_wrap=True)
 
 
 def headline(outcome: Told) -> Text:
@@ -87,7 +94,8 @@ def headline(outcome: Told) -> Text:
         return text.append(f": running for {took}", "bold cyan")
     if not outcome.end and result.ok:
         return text.append(f": done in {took}", "bold green")
-    text.append(f": {visible(outcome.end) or 'failed'} after {took}", "bold red")
+    after = f" after {took}" if result.elapsed_ms else ""  # of a crash it may not be known
+    text.append(f": {visible(outcome.end) or 'failed'}{after}", "bold red")
     if outcome.reason:
         text.append(": ", "bold red").append_text(plain(outcome.reason, "bold red"))
     return text
@@ -199,7 +207,8 @@ def figures(result: GraphResult, found: Digest) -> Text:
     """The run in numbers, on as many lines as they need."""
     seconds = result.elapsed_ms / 1000
     statistics = result.statistics
-    parts = [f"{counted(result.total_tasks, 'task')} in {duration(seconds)}"]
+    took = f" in {duration(seconds)}" if seconds else ""
+    parts = [f"{counted(result.total_tasks, 'task')}{took}"]
     if seconds > 0 and found.attempts:
         parts.append(f"{counted(found.attempts, 'attempt')}, {rate(found.attempts, seconds)}/s")
     retries, cached = statistics["retry_tokens_used"], statistics["cached_tasks"]
