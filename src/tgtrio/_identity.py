@@ -66,6 +66,20 @@ def idempotency_key(
     return hashlib.sha256(head + _encode(args) + tail).hexdigest()
 
 
+def keys_of(nodes: Iterable[TaskNode]) -> list[str]:
+    """The `idempotency_key` of each of many tasks whose args hold no `output_of`."""
+    keys = []
+    around: dict[tuple[str, tuple[str, ...], str], _Bytes2] = {}
+    encode, sha256 = _encode, hashlib.sha256
+    for node in nodes:
+        work = (node.action_name, node.resource_ids, node.version)
+        if work not in around:
+            around[work] = _around_args(*work)
+        head, tail = around[work]
+        keys.append(sha256(head + encode(node.normalized_args) + tail).hexdigest())
+    return keys
+
+
 @functools.lru_cache(maxsize=1_000)
 def _key_without_args(action_name: str, resource_ids: tuple[str, ...], version: str) -> str:
     head, tail = _around_args(action_name, resource_ids, version)

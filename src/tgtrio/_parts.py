@@ -200,6 +200,7 @@ class Parts:
             self.results,
             self.queue,
             self._record_key,
+            lambda rank: self.sharing.shares(rank),
             wait_for_each=self._settings.store.durability == "task",
             most_starts=min(limit, 1_000),
             hold_back=self._run.hold_back,

@@ -19,6 +19,7 @@ import trio
 from ._arguments import encode_json
 from ._backend import ReadyQueue
 from ._columns import CACHED, LATE, TaskResults
+from ._identity import keys_of
 from ._node import TaskNode
 from ._results import TaskResult
 from ._states import FIRST_TERMINAL, STATES, SUCCEEDED, TaskState
@@ -58,6 +59,7 @@ class Recorder:
         journal: The journal of the run.
         results, queue: Of the run.
         record_key: The key under which a success of a task is kept.
+        shares: May equal work of others be served from a task?
         wait_for_each: A success holds only once it is on disk.
         most_starts: How many starts may wait to be written before no other task comes up.
         hold_back: Called with True when nothing may start for now, with False when it may.
@@ -72,6 +74,7 @@ class Recorder:
         results: TaskResults,
         queue: ReadyQueue,
         record_key: Callable[[int], str | None],
+        shares: Callable[[int], bool],
         wait_for_each: bool,
         most_starts: int,
         hold_back: Callable[[bool], object],
@@ -80,7 +83,8 @@ class Recorder:
         progressed: Callable[[], object],
     ) -> None:
         self._journal, self._results, self._queue = journal, results, queue
-        self._record_key, self._wait_for_each = record_key, wait_for_each
+        self._record_key, self._shares = record_key, shares
+        self._wait_for_each = wait_for_each
         self._most_starts, self._hold_back = most_starts, hold_back
         self._completed, self._released = completed, released
         self._progressed = progressed
@@ -129,16 +133,19 @@ class Recorder:
         response = encode_json(("task", node.task_id), "response", value)
         if node.inputs:
             self._keys[rank] = self._record_key(rank)
-        self._put(rank, (rank, response))
-        if self._first_success is None:
-            self._first_success = self._last
-            self._journal.flush()
+        self._last = number = self._journal.put((rank, response))
+        self._recorded[rank] = 1
         self._bytes += len(response)
+        if self._first_success is None:
+            self._first_success = number
+            self._journal.flush()
         if self._bytes - self._bytes_marked > BYTES_A_MARK:
             self._mark_bytes()
+        elif number - self._written > MOST_ROWS:
+            self._press()
         if not self._wait_for_each:
             return True
-        self._awaited.append((self._last, rank))
+        self._awaited.append((number, rank))
         return False
 
     def _mark_bytes(self) -> None:
@@ -172,22 +179,39 @@ class Recorder:
 
         Called in the thread of the store: what it reads does not change any more.
         """
-        plain: dict[str, list[tuple[Any, ...]]] = {}
-        others = []
-        nodes, columns, unix = self._results.plan.nodes, self._results.columns, self._unix
+        nodes, columns = self._results.plan.nodes, self._results.columns
         attempts, marks = columns.attempts, columns.marks
-        started, finished = columns.started, columns.finished
-        for rank, response in entries:
+        others = [e for e in entries if attempts[e[0]] != 1 or marks[e[0]]]
+        if others:
+            entries = [e for e in entries if attempts[e[0]] == 1 and not marks[e[0]]]
+        started, finished, unix = columns.started, columns.finished, self._unix
+        plain: dict[str, list[tuple[Any, ...]]] = {}
+        keys = self._keys_of([rank for rank, _ in entries])
+        for (rank, response), key in zip(entries, keys, strict=True):
             node = nodes[rank]
-            if attempts[rank] != 1 or marks[rank]:
-                others.append(self._row(rank, _SUCCEEDED, finished[rank], response, "", ""))
-                continue
-            key = self._keys[rank] if node.inputs else self._record_key(rank)
             row = (node.task_id, started[rank] + unix, finished[rank] + unix, key, response)
-            if node.action_name not in plain:
-                plain[node.action_name] = []
-            plain[node.action_name].append(row)
-        return plain, others
+            if node.action_name in plain:
+                plain[node.action_name].append(row)
+            else:
+                plain[node.action_name] = [row]
+        rows = [
+            self._row(rank, _SUCCEEDED, finished[rank], response, "", "")
+            for rank, response in others
+        ]
+        return plain, rows
+
+    def _keys_of(self, ranks: list[int]) -> list[str | None]:
+        """The keys under which successes are kept."""
+        nodes = [self._results.plan.nodes[rank] for rank in ranks]
+        if any(node.inputs for node in nodes):
+            return [
+                self._record_key(rank) if not node.inputs else self._keys[rank]
+                for rank, node in zip(ranks, nodes, strict=True)
+            ]
+        keys = keys_of(nodes)
+        return [
+            key if self._shares(rank) else f"~{key}" for rank, key in zip(ranks, keys, strict=True)
+        ]
 
     def _row(
         self,

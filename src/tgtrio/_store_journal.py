@@ -221,14 +221,8 @@ class Journal(Outbox):
 
 def _sort(entries: Sequence[Any]) -> tuple[list[Row], list[Lazy], list[Any]]:
     """Rows, entries that are to become rows, and what is no row."""
-    rows: list[Row] = []
-    lazy: list[Lazy] = []
-    others: list[Any] = []
-    for entry in entries:
-        if type(entry) is not tuple:
-            others.append(entry)
-        elif len(entry) == 2:
-            lazy.append(entry)
-        else:
-            rows.append(entry)
-    return rows, lazy, others
+    lazy: list[Lazy] = [entry for entry in entries if type(entry) is tuple and len(entry) == 2]
+    if len(lazy) == len(entries):  # as most often
+        return [], lazy, []
+    rows: list[Row] = [entry for entry in entries if type(entry) is tuple and len(entry) != 2]
+    return rows, lazy, [entry for entry in entries if type(entry) is not tuple]

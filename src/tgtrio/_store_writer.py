@@ -20,7 +20,7 @@ from typing import Any
 from ._errors import StoreError, shorten
 from ._store_schema import connect, store_error, transaction
 
-FULL = 4_096  # entries: so many are written without waiting for more, and in one transaction
+FULL = 8_192  # entries: so many are written without waiting for more, and in one transaction
 PATIENCE = 0.05  # seconds from the first entry of a batch
 
 _log = logging.getLogger("tgtrio")
