@@ -15,7 +15,7 @@ SOURCE = Path(tgtrio.__file__).parent
 FLOORS = {
     0: "_errors _states _version _ready_queue _ready_queue_py _rank_set _gates",
     1: "_records _checks _arguments _identity _node _node_view _order_list _batch _problems"
-    " _topology _graph _graph_dict _graph_file _plan _results",
+    " _topology _graph _graph_dict _graph_file _files _plan _results",
     2: "_retry _outcome _breaker _breaker_policy _policies _safety _safety_rules _safety_statistics"
     " _ledger _ledger_file _ledger_lines _cache _chronicle",
     3: "_columns _run_lock _store _store_bulk _store_journal _store_opening _store_queries"

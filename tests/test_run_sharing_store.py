@@ -10,12 +10,21 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tgtrio import RawStore, TaskExecutor, TaskNode, create_task_scheduler, open_run, run_graph
+from tgtrio import (
+    RawStore,
+    StoreError,
+    TaskExecutor,
+    TaskNode,
+    create_task_scheduler,
+    open_run,
+    run_graph,
+)
 from tgtrio._arguments import output_of
 from tgtrio._durable import Durable
 from tgtrio._retry import NonRetryable
 
 from .runs import Args, graph_of, returns, sleeps, states, task
+from .stores import execute
 from .test_run_sharing import Calls, cached, same
 
 
@@ -202,3 +211,16 @@ async def test_a_resumed_run_serves_whoever_comes_first(
     )
     assert calls.tasks == []
     assert result.results["b"].cached
+
+
+async def test_a_damaged_response_is_told_whoever_comes_first(
+    tmp_path: Path, store: RawStore, patient_clock: MockClock
+) -> None:
+    graph = graph_of(*same("a"), task("p", action_name="nap"))
+    async with open_run(graph, {"work": Calls(), "nap": sleeps(60)}, store=store) as run:
+        await trio.sleep(30)
+        run.cancel()
+    execute(tmp_path / "s.db", "UPDATE executions SET response = '{' WHERE task_id = 'a'")
+    graph = graph_of(*same("a", dependencies=["p"]), task("p", action_name="nap"), *same("b"))
+    with pytest.raises(StoreError, match="task 'a': response cannot be read"):
+        await run_graph(graph, {"work": Calls(), "nap": sleeps(1)}, store=store)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tgtrio._errors import InvalidTypeError, InvalidValueError, TgtrioError
-from tgtrio._safety import AbortConditionMonitor
 from tgtrio._safety_rules import (
     DEFAULT_RULES,
     MaxConsecutiveFailures,
@@ -19,17 +18,7 @@ from tgtrio._safety_rules import (
     TimeBudget,
 )
 
-
-def watching(*rules: Rule) -> AbortConditionMonitor:
-    monitor = AbortConditionMonitor(rules=rules)
-    monitor.begin(0.0)
-    return monitor
-
-
-def observe(monitor: AbortConditionMonitor, counts: dict[str, int], now: float = 0.0) -> None:
-    for event, count in counts.items():
-        for _ in range(count):
-            monitor.observe(event, now)
+from .monitors import observe, watching
 
 
 def verdict(rule: Rule, now: float = 0.0, **counts: int) -> str | None:

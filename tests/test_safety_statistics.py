@@ -13,22 +13,9 @@ from hypothesis import strategies as st
 from tgtrio import _safety_statistics
 from tgtrio._errors import InvalidTypeError, InvalidValueError, TgtrioError
 from tgtrio._safety import AbortConditionMonitor
-from tgtrio._safety_rules import (
-    Rule,
-)
 from tgtrio._safety_statistics import GRAIN, HORIZON, Observation, SafetyStatistics
 
-
-def watching(*rules: Rule) -> AbortConditionMonitor:
-    monitor = AbortConditionMonitor(rules=rules)
-    monitor.begin(0.0)
-    return monitor
-
-
-def observe(monitor: AbortConditionMonitor, counts: dict[str, int], now: float = 0.0) -> None:
-    for event, count in counts.items():
-        for _ in range(count):
-            monitor.observe(event, now)
+from .monitors import observe, watching
 
 
 def test_every_figure() -> None:

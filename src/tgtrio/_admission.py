@@ -53,8 +53,7 @@ class Admission:
             return NOBODY, {}
         args = self.arguments(rank)
         if self.keyed[rank]:
-            inputs = self.results.plan.nodes[rank].inputs
-            leader = self.sharing.admit(rank, args if inputs else None)
+            leader = self.sharing.admit(rank, args)
             if leader != rank and leader >= 0:
                 args = self.arguments(leader)
             rank = leader
@@ -77,10 +76,9 @@ class Admission:
         plan, ready = self.results.plan, self.recorder.committed_ranks()
         while ready:
             rank = ready.pop()
-            inputs = plan.nodes[rank].inputs
             if self.queue.state(rank) != READY:
                 continue
-            if self.sharing.serve_past(rank, self.arguments(rank) if inputs else None):
+            if self.sharing.serve_past(rank, self.arguments(rank)):
                 first, last = plan.dependent_offsets[rank], plan.dependent_offsets[rank + 1]
                 ready += plan.dependents[first:last]
 

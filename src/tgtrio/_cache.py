@@ -1,13 +1,22 @@
-"""Responses that outlive a run: the cache of an executor."""
+"""Responses that outlive a run: of an executor, and of earlier incarnations of the run."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import attrs
-import msgspec
+
+from ._identity import shared_key
+
+
+class Past(Protocol):
+    """What is asked of the journal of a run; see `_store_journal`."""
+
+    @property
+    def committed(self) -> Mapping[str, Any]: ...
+    def committed_response(self, task_id: str) -> object: ...
 
 
 class ResponseCache:
@@ -46,8 +55,17 @@ class ResponseCache:
                 self._entries.popitem(last=False)
 
 
+class AnswersAtOnce:
+    """A cache that never takes time."""
+
+    __slots__ = ()
+
+    def ask(self, key: str, rank: int) -> bool:  # noqa: ARG002
+        return False
+
+
 @attrs.frozen
-class CacheOfExecutor:
+class CacheOfExecutor(AnswersAtOnce):
     """The cache of an executor, as a run sees it.
 
     Attributes:
@@ -66,27 +84,28 @@ class CacheOfExecutor:
     def put(self, key: str, response: object) -> None:
         self.cache.put(key, response, self.now())
 
-    def ask(self, key: str, rank: int) -> bool:  # noqa: ARG002  # it answers at once
-        return False
-
 
 @attrs.frozen
-class CacheOfPast:
-    """What earlier incarnations of the same run have done, by key; see `record_key`."""
+class CacheOfPast(AnswersAtOnce):
+    """What earlier incarnations of the same run have done, by key.
 
-    responses: dict[str, bytes]
+    Attributes:
+        task_ids: A task that has succeeded, for each key that others may find.
+        response: What such a task has returned.
+    """
+
+    task_ids: Mapping[str, str]
+    response: Callable[[str], object]
 
     @classmethod
-    def of(cls, committed: Iterable[Any]) -> CacheOfPast:
-        """Of successes that have a `key` and a `response`."""
-        return cls({c.key: c.response for c in committed if c.key and c.key[0] != "~"})
+    def of(cls, journal: Past) -> CacheOfPast:
+        """Of what the journal of the run has found."""
+        keys = ((shared_key(one.key), task_id) for task_id, one in journal.committed.items())
+        return cls({key: task_id for key, task_id in keys if key}, journal.committed_response)
 
     def get(self, key: str) -> tuple[object] | None:
-        response = self.responses.get(key)
-        return None if response is None else (msgspec.json.decode(response),)
+        task_id = self.task_ids.get(key)
+        return None if task_id is None else (self.response(task_id),)
 
     def put(self, key: str, response: object) -> None:
         """The run keeps its own."""
-
-    def ask(self, key: str, rank: int) -> bool:  # noqa: ARG002  # it answers at once
-        return False

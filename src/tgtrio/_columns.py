@@ -17,7 +17,7 @@ import attrs
 from ._errors import UnknownTaskError, shorten
 from ._identity import key_of
 from ._node import TaskNode
-from ._outcome import Failure
+from ._outcome import Failure, after_setback
 from ._plan import Plan
 from ._problems import suggest
 from ._results import TaskResult
@@ -164,8 +164,7 @@ class TaskResults(Mapping[str, TaskResult]):
         failure, setback = self.columns.failures.get(rank), self.columns.setbacks.get(rank)
         if failure is not None or setback is None or state not in ENDED_WITH_THE_RUN:
             return failure
-        error = f"{self.end_reason}; its last attempt failed with {setback.error}"
-        return Failure(error, setback.exception, setback.traceback)
+        return after_setback(Failure(self.end_reason), setback)
 
     def key(self, rank: int) -> str | None:
         """The idempotency key of a task, or None if it has none."""

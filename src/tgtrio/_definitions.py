@@ -33,7 +33,8 @@ from ._errors import (
     nearest,
     shorten,
 )
-from ._graph_file import load_document, write_atomically
+from ._files import sync_folder, write_atomically
+from ._graph_file import load_document
 from ._node import TaskNode
 
 FORMAT = "tgtrio task 1"
@@ -153,7 +154,7 @@ class DefinitionStore:
                 )
             self._folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
 
     def get(self, task_id: str) -> TaskDefinition:
         """Read a definition.
@@ -189,7 +190,7 @@ class DefinitionStore:
                 path.unlink()
             except FileNotFoundError:
                 raise self._unknown(task_id) from None
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
 
     @contextmanager
     def _reporting(self, what: str) -> Iterator[None]:
@@ -249,13 +250,3 @@ def _read(path: Path) -> TaskDefinition:
             "rename it, or delete it if it is a copy"
         )
     return definition
-
-
-def _sync_folder(folder: Path) -> None:
-    """The change of a name is on disk once its folder is; Windows can only do without."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -19,7 +19,7 @@ from ._columns import TaskResults
 from ._errors import CircuitOpenError, InvalidArgumentError
 from ._guards import Guards
 from ._holds import COOLING, ActionHolds
-from ._outcome import FINAL_STATE, Ending, Failure, describe_failure
+from ._outcome import FINAL_STATE, Ending, Failure, after_setback, describe_failure
 from ._recorder import Recorder
 from ._retries import Retries
 from ._retry import requested_delay
@@ -184,25 +184,16 @@ class Endings:
         self._end(rank, FAILED, self._after_setback(rank, self.describe(error)))
 
     def _after_setback(self, rank: int, failure: Failure) -> Failure:
-        """What a task fails with that was to be tried again; its last attempt is not forgotten."""
-        setback = self.results.columns.setbacks.get(rank)
-        if setback is None:
-            return failure
-        return Failure(
-            f"{failure.error}; its last attempt failed with {setback.error}",
-            failure.exception or setback.exception,
-            failure.traceback or setback.traceback,
-        )
+        return after_setback(failure, self.results.columns.setbacks.get(rank))
 
     def give_up(self, action: int, error: CircuitOpenError) -> None:
         """Fail all the tasks that the breaker of an action holds now, and that need a call."""
         queued = self.queue.queued_at(self.holds.gate(action))
         # Leaders first: their failure is that of their followers, some of which may be queued too.
         for rank in sorted(queued, key=lambda rank: self.sharing.leader_of(rank) >= 0):
-            inputs = self.results.plan.nodes[rank].inputs
             if self.queue.state(rank) >= FIRST_TERMINAL:
                 continue
-            if self.sharing.serve_done(rank, self.arguments(rank) if inputs else None):
+            if self.sharing.serve_done(rank, self.arguments(rank)):
                 continue  # it needs no call
             own = self.describe(CircuitOpenError(str(error)))
             self.unstarted(rank, Ending.ERROR, own, for_good=True)

@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 MOST_CRASHES = 10  # in a row, without progress, until a task that was in flight is given up
 
-# Why the queue is paused.
-STORE_BUSY = "the store has too much to write"
-
 
 class PastRun:
     """What a graph keeps of a run that is over."""
@@ -68,7 +65,7 @@ class Engine:
         gates: The caps and resource caps of this run.
         max_parallel: How many tasks may be in flight.
         settings: The options.
-        breakers: Of a scheduler or an executor; None: the run makes its own.
+        breakers: Of a scheduler or an executor, or of this run alone.
         cache: Of an executor.
         chronicle: Where what happens rarely is written down.
     """
@@ -97,7 +94,6 @@ class Engine:
         self._limit = max_parallel if isinstance(max_parallel, int) else UNBOUNDED
         self._durable: Durable | None = None
         self._parts: Parts | None = None
-        self._pauses: set[str] = set()
         self._all_ended = trio.Event()
         self._cancelled_outside = False
 
@@ -311,8 +307,9 @@ class Engine:
         self.finished.set()
 
     def _aborted_reason(self) -> str | None:
-        aborted = self.end is not None and self.end.cause is Cause.ABORTED
-        return self.end.reason if aborted and self.end is not None else None
+        if self.end is None or self.end.cause is not Cause.ABORTED:
+            return None
+        return self.end.reason
 
     def _let_go(self) -> None:
         """Break the cycles: a run that is over goes at once, not when the collector comes."""
@@ -415,13 +412,10 @@ class Engine:
     def hold_back(self, wanted: bool) -> None:
         """Nothing may start for now, or it may again."""
         if wanted:
-            self._pauses.add(STORE_BUSY)
             self.queue.pause()
         else:
-            self._pauses.discard(STORE_BUSY)
-            if not self._pauses:
-                self.queue.resume()
-                self.changed()
+            self.queue.resume()
+            self.changed()
 
     async def _look_up_shared(self, parts: Parts) -> None:
         """Ask the store for the work of all tasks whose keys are known, at once."""

@@ -22,6 +22,7 @@ from ._outcome import (
     FINAL_STATE,
     Ending,
     Failure,
+    after_setback,
     decide,
     describe_failure,
     expiry_error,
@@ -108,7 +109,9 @@ class Execution:
             try:
                 permit = await self._permit()
             except CircuitOpenError as error:
-                self.failure = self._again(describe_failure(error, outside=self.outside))
+                self.failure = after_setback(
+                    describe_failure(error, outside=self.outside), self.failure
+                )
                 return self._result(TaskState.FAILED, trio.current_time())
             if permit is None and trio.current_time() >= self.expires:
                 return self._expire()
@@ -223,17 +226,7 @@ class Execution:
 
     def _stopped(self, reason: str) -> Failure:
         """What is kept of an end between two attempts."""
-        return self._again(Failure(reason))
-
-    def _again(self, failure: Failure) -> Failure:
-        """The failure, and what the last attempt failed with."""
-        if self.failure is None:
-            return failure
-        return Failure(
-            f"{failure.error}; its last attempt failed with {self.failure.error}",
-            failure.exception or self.failure.exception,
-            failure.traceback or self.failure.traceback,
-        )
+        return after_setback(Failure(reason), self.failure)
 
     def _describe(self, ending: Ending, raised: Exception | None) -> Failure:
         """What is kept of an attempt that failed; what stopped it is said first."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
-import secrets
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from ._errors import GraphFileError, MissingExtraError, TgtrioError, shorten
+from ._files import AnyPath, write_atomically
 
 T = TypeVar("T")
-AnyPath: TypeAlias = "str | os.PathLike[str]"
 
 _LINE_BREAK = re.compile("[\x85\u2028\u2029]")
 _BYTE = re.compile(r" \(byte (\d+)\)$")
@@ -73,22 +71,6 @@ def write_graph_file(path: AnyPath, data: dict[str, Any]) -> None:
         write_atomically(path, content)
     except (OSError, ValueError) as exc:
         raise _error(path, f"cannot be written: {_reason(exc)}") from exc
-
-
-def write_atomically(path: AnyPath, content: bytes) -> None:
-    """Write a file that at every instant is there with its old or its new content."""
-    target = os.path.realpath(path)
-    draft = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")
-    try:
-        with open(draft, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise
 
 
 def _by_suffix(path: AnyPath, table: dict[str, Callable[[Any], T]]) -> Callable[[Any], T]:

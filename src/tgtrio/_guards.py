@@ -93,10 +93,6 @@ class Guards:
             }
         return states
 
-    def breaker(self, action: int) -> CircuitBreaker | None:
-        """The breaker of an action."""
-        return self._breakers.get(action)
-
     def _follow(self, action: int, breaker: CircuitBreaker) -> None:
         """Make the gate, the bits and the alarm of an action what its breaker says."""
         assert self._dispatch is not None

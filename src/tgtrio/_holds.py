@@ -30,10 +30,6 @@ class ActionHolds:
         """The gate of an action."""
         return self._gates[action]
 
-    def causes(self, action: int) -> set[str]:
-        """Who keeps the action closed now."""
-        return self._closed.get(action, set())
-
     def close(self, action: int, cause: str) -> None:
         """Let no task of the action start, until the same cause opens it again."""
         self._closed.setdefault(action, set()).add(cause)

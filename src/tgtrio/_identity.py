@@ -34,9 +34,11 @@ from ._arguments import DEEPEST, Unavailable, check_json
 from ._errors import InvalidArgumentError
 from ._node import TaskNode
 
-# msgspec writes exactly the form above; tests/test_identity.py compares it with a slow writer.
 _Bytes2: TypeAlias = tuple[bytes, bytes]
 
+_OWN = "~"  # before the key of work that is not to be shared, in a store
+
+# msgspec writes exactly the form above; tests/test_identity.py compares it with a slow writer.
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -126,8 +128,7 @@ def content_key(node: TaskNode, args: Mapping[str, Any] | None = None) -> str | 
 def record_key(node: TaskNode, args: Mapping[str, Any], *, shared: bool) -> str | None:
     """The key under which a store keeps a success of a task.
 
-    Work that is not to be shared has its key behind a `~`: the same run knows it again, and
-    nobody else finds it. So has a task of which an input was unavailable.
+    It is the `kept_key`; a task of which an input was unavailable is not shared.
 
     Args:
         node: The task.
@@ -136,10 +137,28 @@ def record_key(node: TaskNode, args: Mapping[str, Any], *, shared: bool) -> str 
     """
     key = content_key(node, args)
     if key is None:
-        told = _replace_unavailable(args)
-        key = content_key(node, told)
+        key = content_key(node, _replace_unavailable(args))
         shared = False
-    return key if shared or key is None else f"~{key}"
+    return None if key is None else kept_key(key, shared=shared)
+
+
+def kept_key(key: str, *, shared: bool) -> str:
+    """A key as a store keeps it.
+
+    That of work that is not to be shared is marked: the same run knows the work again
+    (`is_same_work`), and nobody else finds it.
+    """
+    return key if shared else _OWN + key
+
+
+def shared_key(kept: str | None) -> str | None:
+    """The key under which others find what is kept under this one; None if nobody does."""
+    return None if kept is None or kept.startswith(_OWN) else kept
+
+
+def is_same_work(kept: str, other: str) -> bool:
+    """Are these the kept keys of one work? Whether it is shared may have changed meanwhile."""
+    return kept.removeprefix(_OWN) == other.removeprefix(_OWN)
 
 
 def _replace_unavailable(value: Any, depth: int = 0) -> Any:

@@ -11,6 +11,7 @@ from io import FileIO
 from typing import TypeAlias
 
 from ._errors import InvalidTypeError, InvalidValueError, shorten
+from ._files import sync_folder
 from ._ledger_lines import LONGEST_LINE, BrokenLineError
 
 try:
@@ -49,22 +50,12 @@ def make_file(path: str) -> None:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
-        _sync_folder(os.path.dirname(path) or ".")
+        sync_folder(os.path.dirname(path) or ".")
         return
     if not stat.S_ISREG(mode):
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
         raise OSError(code, "it is a directory" if stat.S_ISDIR(mode) else "it is no regular file")
     os.close(os.open(path, os.O_RDONLY))
-
-
-def _sync_folder(folder: str) -> None:
-    """A new name is on disk once its folder is; Windows can only do without."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 @contextlib.contextmanager

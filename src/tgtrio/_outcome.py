@@ -139,6 +139,17 @@ class Failure:
     traceback: str = attrs.field(default="", repr=False)
 
 
+def after_setback(failure: Failure, setback: Failure | None) -> Failure:
+    """What a task ends with that was to be tried again: its last attempt is not forgotten."""
+    if setback is None:
+        return failure
+    return Failure(
+        f"{failure.error}; its last attempt failed with {setback.error}",
+        failure.exception or setback.exception,
+        failure.traceback or setback.traceback,
+    )
+
+
 def describe_failure(
     exception: Exception, *, reason: str = "", outside: BaseException | None = None
 ) -> Failure:

@@ -29,7 +29,7 @@ from ._endings import Endings
 from ._ends import End
 from ._guards import Guards
 from ._holds import ActionBits, ActionHolds
-from ._identity import idempotency_key, record_key
+from ._identity import record_key
 from ._limits import Gates
 from ._lookups import CacheOfStore
 from ._plan import Plan
@@ -105,16 +105,7 @@ class Parts:
         self.started = trio.current_time()
         self.clock = ClockMap.starting_at(self.started)
         self.columns = Columns(len(plan))
-        self.queue = ReadyQueue(
-            plan.dependent_offsets,
-            plan.dependents,
-            plan.indegrees,
-            plan.policies,
-            limit,
-            gates.lanes,
-            gates.lane_gates,
-            gates.capacities,
-        )
+        self.queue = _make_queue(plan, gates, limit)
         self.results = TaskResults(
             plan=plan, columns=self.columns, ends=self.queue, clock=self.clock
         )
@@ -141,32 +132,8 @@ class Parts:
         self._caches = self._make_caches(cache, journal)
         self.sharing = self._make_sharing()
         self.endings = self._make_endings()
-        self.admission = Admission(
-            results=self.results,
-            queue=self.queue,
-            watch=self.watch,
-            keyed=self._mark_keyed(flags, journal),
-            sharing=self.sharing,
-            recorder=self.recorder,
-            borrowing=self.borrowing,
-            guards=self.guards,
-            endings=self.endings,
-        )
-        self.attempts = Attempts(
-            graph_id=graph_id,
-            run_id=run_id,
-            actions=actions,
-            results=self.results,
-            queue=self.queue,
-            timers=self.timers,
-            borrowing=self.borrowing,
-            threads=trio.CapacityLimiter(limit),
-            admission=self.admission,
-            endings=self.endings,
-            end_of_run=run.end_of_run,
-            is_over=run.is_over,
-            wake=run.wake,
-        )
+        self.admission = self._make_admission(self._mark_keyed(flags, journal))
+        self.attempts = self._make_attempts(graph_id, run_id, limit)
         self.dispatch = make_dispatch(
             self.attempts, self.queue, plan, actions, self.columns, kinds, flags
         )
@@ -211,12 +178,7 @@ class Parts:
 
     def _record_key(self, rank: int) -> str | None:
         node = self._plan.nodes[rank]
-        if not node.inputs:  # of which there are many
-            key = idempotency_key(
-                node.action_name, node.normalized_args, node.resource_ids, node.version
-            )
-            return key if self.sharing.shares(rank) else f"~{key}"
-        if rank in self.columns.failures:
+        if node.inputs and rank in self.columns.failures:
             return self.results.key(rank)
         return record_key(node, self.admission.arguments(rank), shared=self.sharing.shares(rank))
 
@@ -249,16 +211,18 @@ class Parts:
     def _make_caches(self, cache: ResponseCache | None, journal: Journal | None) -> list[Cache]:
         past: list[Cache] = []
         if journal is not None and journal.committed:
-            past.append(CacheOfPast.of(journal.committed.values()))
+            past.append(CacheOfPast.of(journal))
         return past + self._make_shared_caches(cache)
 
     def _make_shared_caches(self, cache: ResponseCache | None) -> list[Cache]:
         if self.lookups is not None:
             return [self.lookups]
         if self._settings.reuse == "executor" and cache is not None:
-            now = lambda: trio.current_time() + self.clock.unix  # noqa: E731
-            return [CacheOfExecutor(cache, now, self._settings.reuse_ttl)]
+            return [CacheOfExecutor(cache, self._unix_now, self._settings.reuse_ttl)]
         return []
+
+    def _unix_now(self) -> float:
+        return trio.current_time() + self.clock.unix
 
     def _make_sharing(self) -> Sharing:
         recorder = self.recorder
@@ -292,6 +256,36 @@ class Parts:
             outside=sys.exception(),
         )
 
+    def _make_admission(self, keyed: bytearray) -> Admission:
+        return Admission(
+            results=self.results,
+            queue=self.queue,
+            watch=self.watch,
+            keyed=keyed,
+            sharing=self.sharing,
+            recorder=self.recorder,
+            borrowing=self.borrowing,
+            guards=self.guards,
+            endings=self.endings,
+        )
+
+    def _make_attempts(self, graph_id: str, run_id: str, limit: int) -> Attempts:
+        return Attempts(
+            graph_id=graph_id,
+            run_id=run_id,
+            actions=self._actions,
+            results=self.results,
+            queue=self.queue,
+            timers=self.timers,
+            borrowing=self.borrowing,
+            threads=trio.CapacityLimiter(limit),
+            admission=self.admission,
+            endings=self.endings,
+            end_of_run=self._run.end_of_run,
+            is_over=self._run.is_over,
+            wake=self._run.wake,
+        )
+
     def _mark_keyed(self, flags: bytearray, journal: Journal | None) -> bytearray:
         """Which tasks may be served from others; the pump is told to ask for them."""
         size = len(self._plan)
@@ -309,6 +303,19 @@ class Parts:
                 elif shared:
                     flags[rank] |= PREPARED | REPORTED
         return keyed
+
+
+def _make_queue(plan: Plan, gates: Gates, limit: int) -> ReadyQueue:
+    return ReadyQueue(
+        plan.dependent_offsets,
+        plan.dependents,
+        plan.indegrees,
+        plan.policies,
+        limit,
+        gates.lanes,
+        gates.lane_gates,
+        gates.capacities,
+    )
 
 
 def _nothing(rank: int) -> None:

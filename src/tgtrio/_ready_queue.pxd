@@ -59,7 +59,7 @@ cdef class ReadyQueue:
 
     cdef int _make_ready(self, int32_t task) except -1
     cdef int _take_back(self, int32_t task) except -1
-    cdef bint _needs(self, int32_t task, int32_t gate) noexcept
+    cdef bint _needs(self, Lane* lane, int32_t gate) noexcept
     cdef int32_t _shut_gate(self, Lane* lane) noexcept
     cdef int _claim(self, Lane* lane) except -1
     cdef int _release(self, int32_t task) except -1

@@ -593,13 +593,11 @@ cdef class ReadyQueue:
         return self.gates[gate].taken
 
     def wanted(self, int32_t gate):
-        cdef int32_t k, g
+        cdef int32_t k
         self._check_gate(gate)
         for k in range(1, self.lane_count):
-            if self.lanes[k].head >= 0:
-                for g in range(self.lanes[k].gate_count):
-                    if self.lanes[k].gates[g] == gate:
-                        return True
+            if self.lanes[k].head >= 0 and self._needs(&self.lanes[k], gate):
+                return True
         return False
 
     def is_held(self, int32_t task):
@@ -614,15 +612,12 @@ cdef class ReadyQueue:
             for task in range(self.total)
             if self.nodes[task].state == READY
             and self.nodes[task].aside != HELD
-            and self._needs(task, gate)
+            and self.lanes is not NULL
+            and self._needs(&self.lanes[self.lane_of[task]], gate)
         ]
 
-    cdef bint _needs(self, int32_t task, int32_t gate) noexcept:
-        cdef Lane* lane
+    cdef bint _needs(self, Lane* lane, int32_t gate) noexcept:
         cdef int32_t k
-        if self.lanes is NULL:
-            return False
-        lane = &self.lanes[self.lane_of[task]]
         for k in range(lane.gate_count):
             if lane.gates[k] == gate:
                 return True

@@ -19,16 +19,15 @@ import trio
 from ._arguments import encode_json
 from ._backend import ReadyQueue
 from ._columns import CACHED, LATE, TaskResults
-from ._identity import keys_of
+from ._identity import is_same_work, kept_key, keys_of
 from ._node import TaskNode
 from ._results import TaskResult
-from ._states import FIRST_TERMINAL, STATES, SUCCEEDED, TaskState
+from ._states import FIRST_TERMINAL, SUCCEEDED, TaskState
 
 MOST_ROWS = 20_000  # that wait to be written
 MOST_BYTES = 32_000_000  # of responses that wait to be written
 BYTES_A_MARK = 1_000_000
 
-_VALUES = [state.value for state in STATES]
 _SUCCEEDED = TaskState.SUCCEEDED.value
 
 
@@ -203,14 +202,10 @@ class Recorder:
     def _keys_of(self, ranks: list[int]) -> list[str | None]:
         """The keys under which successes are kept."""
         nodes = [self._results.plan.nodes[rank] for rank in ranks]
-        if any(node.inputs for node in nodes):
-            return [
-                self._record_key(rank) if not node.inputs else self._keys[rank]
-                for rank, node in zip(ranks, nodes, strict=True)
-            ]
-        keys = keys_of(nodes)
+        known = iter(keys_of(node for node in nodes if not node.inputs))
         return [
-            key if self._shares(rank) else f"~{key}" for rank, key in zip(ranks, keys, strict=True)
+            self._keys[rank] if node.inputs else kept_key(next(known), shared=self._shares(rank))
+            for rank, node in zip(ranks, nodes, strict=True)
         ]
 
     def _row(
@@ -255,8 +250,6 @@ class Recorder:
     def past(self, rank: int) -> tuple[object] | None:
         """The response that an earlier incarnation has committed for the same work, or None.
 
-        Whether that work is shared may have changed meanwhile.
-
         Raises:
             StoreError: The response is damaged.
         """
@@ -265,7 +258,7 @@ class Recorder:
         if committed is None or committed.key is None:
             return None
         key = self._record_key(rank)
-        if key is None or key.removeprefix("~") != committed.key.removeprefix("~"):
+        if key is None or not is_same_work(key, committed.key):
             return None
         self._recorded[rank] = 1
         return (self._journal.committed_response(task_id),)

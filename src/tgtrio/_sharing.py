@@ -95,14 +95,14 @@ class Sharing:
         """Has the task come up, and does it share its work?"""
         return rank in self._key
 
-    def admit(self, rank: int, args: Mapping[str, Any] | None) -> int:
+    def admit(self, rank: int, args: Mapping[str, Any]) -> int:
         """The task that may go on in the place of this one, mostly itself; -1 for none.
 
         None: it was served, or is held as a follower.
 
         Args:
             rank: A task whose turn it is.
-            args: Its arguments, every `output_of` replaced; None if it has no `output_of`.
+            args: Its arguments, every `output_of` replaced.
         """
         if rank not in self._key and self.serve_past(rank, args):
             return -1
@@ -114,18 +114,19 @@ class Sharing:
             return self._follow(rank, leader, key)
         return rank if self._columns.attempts[rank] else self._ask_caches(rank, key)
 
-    def _learn_key(self, rank: int, args: Mapping[str, Any] | None) -> str | None:
+    def _learn_key(self, rank: int, args: Mapping[str, Any]) -> str | None:
         """The key of a task whose inputs are there; None if it shares nothing."""
         key = self._key.get(rank)
         if key is None:
-            key = key_of(self._plan.nodes[rank], args) if self.shares(rank) else None
-            if args is not None:
+            node = self._plan.nodes[rank]
+            key = key_of(node, args) if self.shares(rank) else None
+            if node.inputs:
                 self._columns.keys[rank] = key
             if key is not None:
                 self._key[rank] = key
         return key
 
-    def serve_past(self, rank: int, args: Mapping[str, Any] | None) -> bool:
+    def serve_past(self, rank: int, args: Mapping[str, Any]) -> bool:
         """Serve a task, ready or come up, of which an earlier life of the run has a success."""
         past = self._past(rank)
         if past is None:
@@ -137,7 +138,7 @@ class Sharing:
         self._completed(rank)
         return True
 
-    def serve_done(self, rank: int, args: Mapping[str, Any] | None) -> bool:
+    def serve_done(self, rank: int, args: Mapping[str, Any]) -> bool:
         """Serve a ready task whose leader has succeeded."""
         key = self._learn_key(rank, args)
         leader = NOBODY if key is None else self._leader.get(key, NOBODY)

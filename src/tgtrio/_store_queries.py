@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ._errors import shorten
+from ._identity import shared_key
 from ._run_lock import RunLocks
 from ._states import TaskState
 from ._store_bulk import insert_rows
@@ -131,8 +132,7 @@ def _execution(reader: Reader, row: tuple[Any, ...]) -> TaskExecution:
         graph_id=graph_id,
         task_id=task_id,
         action_name=action_name,
-        # Behind a ~ stands the key of work that is not to be shared: see `_identity.record_key`.
-        idempotency_key=None if key is None or key.startswith("~") else key,
+        idempotency_key=shared_key(key),
         state=state,
         attempts=attempts,
         cached=bool(cached),
