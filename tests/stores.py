@@ -7,12 +7,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import trio
 
 import tgtrio
 from tgtrio._errors import StoreError
@@ -72,7 +73,7 @@ class Told:
 
 def open_journal(
     store: RawStore,
-    graph_id: str = "g",
+    graph_id: str | None = "g",
     run_id: str | None = None,
     told: Told | None = None,
     total_tasks: int = 3,
@@ -129,6 +130,13 @@ def child(script: str, *args: object) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Look again and again: what is waited for happens in another thread."""
+    with trio.fail_after(30):
+        while not true():  # noqa: ASYNC110  # nobody else could tell
+            await trio.sleep(0.001)
 
 
 def read_line(process: subprocess.Popen[bytes]) -> str:

@@ -19,10 +19,11 @@ from tgtrio import (
     StoreError,
     TaskExecutor,
     TaskState,
+    run_graph,
 )
-from tgtrio._errors import DeadlineExpiredError, InvalidArgumentError
+from tgtrio._errors import DeadlineExpiredError, InvalidArgumentError, InvalidValueError
 
-from .runs import Args, raises, returns, sleeps
+from .runs import Args, graph_of, raises, returns, sleeps
 from .test_executor_sharing import KEY, Several, expiring, node, own, walls
 from .test_retry import Longest
 from .test_run_sharing import Calls
@@ -235,6 +236,18 @@ async def test_each_execution_has_a_row(store: RawStore) -> None:
         ("a", "succeeded", 1, KEY),
     ]
     assert [one.state for one in store.list_runs()] == ["finished"] * 3
+
+
+async def test_an_execution_is_a_run_of_no_graph(store: RawStore) -> None:
+    """Whatever a graph is called, it does not resume the run of a task, nor is it in its way."""
+    executor = TaskExecutor(raw_store=store)
+    await executor.execute(node("a"), returns(1))
+    (alone,) = store.list_runs()
+    (execution,) = store.list_task_executions()
+    assert alone.graph_id is None
+    assert execution.graph_id is None
+    with pytest.raises(InvalidValueError, match="a run of a task executed alone, not of graph"):
+        await run_graph(graph_of("a"), {"work": returns()}, store=store, run_id=alone.run_id)
 
 
 async def test_a_value_that_is_no_json_fails_where_it_must_be_kept(store: RawStore) -> None:

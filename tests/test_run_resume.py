@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -19,13 +21,15 @@ from tgtrio import (
     RawStore,
     StoreError,
     TaskGraph,
+    TaskState,
     open_run,
     output_of,
     run_graph,
 )
+from tgtrio._store_journal import Journal
 
 from .runs import Args, AsyncAction, graph_of, raises, returns, run_script, sleeps, states, task
-from .stores import child, execute, open_journal, read_line, row, run_once
+from .stores import child, execute, open_journal, read_line, row, run_once, until
 
 
 @pytest.fixture
@@ -164,7 +168,7 @@ async def crash(store: RawStore, work: AsyncAction) -> None:
 End = Callable[[RawStore, AsyncAction], Awaitable[None]]
 
 
-@pytest.mark.parametrize("end", [cancel, cancel_outside, time_out, drain, interrupt, crash])
+@pytest.mark.parametrize("end", [cancel, cancel_outside, time_out, drain, interrupt, abort, crash])
 async def test_a_run_that_did_not_come_to_its_end_is_taken_up_again(
     end: End, store: RawStore, calls: Calls
 ) -> None:
@@ -181,7 +185,7 @@ async def test_a_run_that_did_not_come_to_its_end_is_taken_up_again(
     assert after.states["succeeded"] == 2
 
 
-@pytest.mark.parametrize("end", [finish, fail, abort])
+@pytest.mark.parametrize("end", [finish, fail])
 async def test_a_run_that_is_over_is_followed_by_another(
     end: End, store: RawStore, calls: Calls
 ) -> None:
@@ -494,6 +498,13 @@ async def test_what_is_older_than_its_ttl_is_made_anew(
     assert calls == {"a": 2, "b": 1}
 
 
+async def test_a_ttl_may_be_longer_than_time(store: RawStore, calls: Calls) -> None:
+    graph = graph_of(named("a", idempotent=True))
+    for _ in range(2):
+        await run_graph(graph, {"work": calls}, store=store, reuse="store", reuse_ttl=1e300)
+    assert calls == {"a": 1}
+
+
 async def test_what_the_store_serves_keeps_its_age(
     path: Path, store: RawStore, calls: Calls
 ) -> None:
@@ -621,6 +632,18 @@ async def test_a_task_that_was_in_flight_at_ten_crashes_is_not_tried_again(
     assert again.ok
 
 
+async def test_nor_is_what_is_the_same_work(store: RawStore, calls: Calls) -> None:
+    crash_often(store, 10, "bad")
+    graph = graph_of(
+        named("bad", idempotent=True),
+        named("twin", args={"id": "bad"}, idempotent=True),
+        named("alone", args={"id": "bad"}, idempotent=False),
+    )
+    result = await run_graph(graph, {"work": calls}, store=store)
+    assert states(result) == {"bad": "failed", "twin": "failed", "alone": "succeeded"}
+    assert "task 'bad', which is the same work, was in flight" in result.results["twin"].error
+
+
 async def test_nine_crashes_are_not_enough(store: RawStore, calls: Calls) -> None:
     crash_often(store, 9, "bad")
     assert (await run_graph(crashers(), {"work": calls}, store=store)).ok
@@ -676,8 +699,75 @@ def crash_counts(path: Path, progress: bool, cap: int) -> dict[str, int]:
     return journal.crashes
 
 
-def test_all_that_was_in_flight_is_counted(path: Path) -> None:
-    assert crash_counts(path, progress=False, cap=10) == {f"bad{n}": 2 for n in range(10)}
+@pytest.mark.parametrize("cap", [1, 3, 10])
+def test_only_what_was_in_flight_is_counted(path: Path, cap: int) -> None:
+    assert crash_counts(path, progress=False, cap=cap) == {f"bad{n}": 2 for n in range(cap)}
+
+
+BACKING_OFF = """
+import os, sys
+import trio
+from tgtrio import RawStore, TaskGraph, run_graph
+
+async def fails(args):
+    raise ValueError("again later")
+
+async def crashes(args):
+    await trio.sleep(0.1)
+    os._exit(9)
+
+graph = TaskGraph("g")
+graph.add_task("innocent", "fails", priority=1)
+graph.add_task("bad", "crashes")
+with RawStore({path!r}) as store:
+    trio.run(lambda: run_graph(graph, dict(fails=fails, crashes=crashes), store=store, seed=2))
+"""
+
+
+def test_what_backs_off_is_not_in_flight(path: Path) -> None:
+    assert run_script(BACKING_OFF.format(path=str(path))).returncode == 9
+    with RawStore(path) as store:
+        journal = open_journal(store)
+        journal.close()
+    assert journal.crashes == {"bad": 1}
+
+
+async def test_the_timeout_of_an_attempt_does_not_count_the_wait_for_the_disk(
+    store: RawStore, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Journal.write
+
+    def slowly(self: Journal, connection: Any, entries: Any) -> None:
+        time.sleep(0.3)
+        write(self, connection, entries)
+
+    monkeypatch.setattr(Journal, "write", slowly)
+    graph = graph_of(named("a", task_timeout_ms=100, max_retries=0))
+    result = await run_graph(graph, {"work": calls}, store=store)
+    assert result.ok
+    assert result.results["a"].attempts == 1
+
+
+async def test_cancelled_while_its_start_is_written_a_task_has_not_been_attempted(
+    store: RawStore, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = threading.Event()
+    write = Journal.write
+
+    def slowly(self: Journal, connection: Any, entries: Any) -> None:
+        slow.wait()
+        write(self, connection, entries)
+
+    monkeypatch.setattr(Journal, "write", slowly)
+    async with open_run(graph_of(named("a"), "b"), {"work": calls}, store=store) as run:
+        await until(lambda: run.statistics()["running_tasks"] == 2)
+        run.cancel("a", reason="not wanted")
+        await until(lambda: run.statistics()["running_tasks"] == 1)
+        slow.set()
+        run.cancel()
+    one = (await run.wait()).results["a"]
+    assert (one.state, one.attempts, one.started_at) == (TaskState.CANCELLED, 0, None)
+    assert not calls
 
 
 def test_a_crash_after_a_success_is_not_counted(path: Path) -> None:

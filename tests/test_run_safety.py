@@ -512,6 +512,18 @@ async def test_a_reason_that_is_none_stops_all_the_same(reason: object, told: st
     assert_all_aborted(result, told)
 
 
+async def test_what_another_monitor_stops_is_on_record(tmp_path: Path) -> None:
+    with RawStore(tmp_path / "s.db") as store:
+        result = await run_graph(
+            graph_of("a"),
+            {"work": returns()},
+            abort_monitor=Duck(True, reason="no more"),
+            store=store,
+        )
+        (event,) = store.list_events("run_abort")
+    assert event.data == {"graph_id": "g", "run_id": result.run_id, "reason": "no more"}
+
+
 async def test_another_monitor_that_raises_stops_everything() -> None:
     class Broken(Duck):
         def should_abort(self) -> bool:
@@ -546,7 +558,7 @@ async def test_the_ledger_hears_of_breakers_the_budget_and_the_abort(
     kinds = [event["kind"] for event in events(ledger)]
     assert "breaker" in kinds
     assert kinds.count("retry_budget") == 1
-    assert kinds[-1] == "safety_trip"
+    assert kinds[-2:] == ["safety_trip", "run_abort"]
     moves = [e for e in events(ledger) if e["kind"] == "breaker"]
     assert {"action": "work", "before": "CLOSED", "after": "OPEN"}.items() <= moves[0].items()
 
@@ -565,6 +577,8 @@ async def test_the_store_of_the_run_hears_of_the_abort(
         (event,) = store.list_events("safety_trip")
         assert event.data["reason"] == "stop"
         (run,) = store.list_runs()
+        (ended,) = store.list_events("run_abort")
+        assert ended.data == {"graph_id": "g", "run_id": run.run_id, "reason": "stop"}
         assert run.state == "aborted"
         assert run.states["aborted"] == 4
         rows = store.list_task_executions(run.run_id, state="aborted")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,10 +28,11 @@ from tgtrio import (
     run_graph,
 )
 from tgtrio import _recorder as recorder
+from tgtrio._durable import Durable
 from tgtrio._store_journal import Journal
 
 from .runs import Args, graph_of, nap, raises, returns, sleeps, states, task
-from .stores import execute
+from .stores import execute, until
 
 DURABILITIES = pytest.mark.parametrize("durability", ["task", "batch"])
 
@@ -53,13 +55,6 @@ def rows(path: Path) -> dict[str, str]:
 
 def run_states(store: RawStore) -> list[str]:
     return [run.state for run in store.list_runs()]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Look again and again: what is waited for happens in another thread."""
-    with trio.fail_after(30):
-        while not true():  # noqa: ASYNC110  # nobody else could tell
-            await trio.sleep(0.001)
 
 
 # What is written
@@ -375,6 +370,7 @@ async def test_a_store_that_fails_at_the_very_end_is_told(path: Path) -> None:
         with pytest.raises(StoreError, match="disk full") as caught:
             await run_graph(graph_of("a"), {"work": work}, store=store)
         assert caught.value.result.results["a"].response == "done"
+        assert not caught.value.result.ok
         assert run_states(store) == ["crashed"]  # it is taken up again
 
 
@@ -467,6 +463,26 @@ async def test_after_an_interrupt_everything_is_on_disk(
             await run_graph(graph, {"work": returns(), "stop": raises(error)}, store=store)
         assert rows(path) == {"a": "succeeded", "b": "cancelled", "c": "cancelled"}
         assert run_states(store) == ["interrupted"]
+
+
+@pytest.mark.parametrize("moment", ["flush", "close"])
+async def test_a_second_interrupt_leaves_nothing_locked_or_running(
+    path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(self: Durable, *args: object) -> None:
+        raise KeyboardInterrupt("again")
+
+    graph = graph_of("a", task("b", "a", action_name="stop"), task("c", "b"))
+    actions = {"work": returns(), "stop": raises(KeyboardInterrupt)}
+    with RawStore(path) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(Durable, moment, interrupted)
+            with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                await run_graph(graph, actions, store=store)
+        ended = graph.get_stats()["states"]
+        assert ended["succeeded"] + ended["cancelled"] == 3
+        assert run_states(store) == ["crashed"]
+        assert (await run_graph(graph, {"work": nap, "stop": nap}, store=store)).ok
 
 
 async def test_a_run_ends_although_all_threads_of_trio_are_taken(store: RawStore) -> None:
@@ -600,3 +616,48 @@ async def test_a_cached_response_that_cannot_be_kept_fails_its_task(
         assert states(result)["a"] == "failed"
         assert "response" in result.results["a"].error
         assert run_states(store) == ["finished"]
+
+
+@DURABILITIES
+async def test_a_follower_is_served_what_its_leader_returned_however_that_is_changed(
+    path: Path, durability: str
+) -> None:
+    """A response that is no JSON any more must not bring the program down."""
+    shared: list[Any] = [1]
+
+    async def leader(args: Args) -> list[Any]:
+        return shared
+
+    async def spoil(args: Args) -> None:
+        shared.append(object())
+
+    same = {"action_name": "leader", "idempotent": True}
+    graph = graph_of(
+        task("first", action_name="first"),
+        task("a", "first", **same),
+        task("b", "first", **same),
+        task("spoil", "first"),
+        max_parallel=1,
+    )
+    with RawStore(path, durability=durability) as store:
+        result = await run_graph(
+            graph, {"leader": leader, "work": spoil, "first": returns()}, store=store
+        )
+    ended = states(result)
+    assert ended.pop("b") in ("succeeded", "failed")
+    assert set(ended.values()) == {"succeeded"}
+    assert rows(path)["a"] == "succeeded"
+
+
+@DURABILITIES
+async def test_a_file_that_is_removed_during_the_run_ends_it(path: Path, durability: str) -> None:
+    async def remove(args: Args) -> None:
+        os.unlink(path)
+        await trio.sleep(0.1)
+
+    with RawStore(path, durability=durability) as store:
+        graph = graph_of("a", task("b", "a", action_name="remove"), task("c", "b"))
+        with pytest.raises(StoreError, match="removed or replaced") as caught:
+            await run_graph(graph, {"work": nap, "remove": remove}, store=store)
+    assert caught.value.result is not None
+    assert not caught.value.result.ok

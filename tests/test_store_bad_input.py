@@ -381,7 +381,7 @@ def test_a_success_without_a_response_is_refused(store: RawStore, path: Path) ->
     execute(path, "UPDATE executions SET response = NULL")
     match = "run 'r', task 't': response cannot be read: it is missing"
     with pytest.raises(StoreError, match=match):
-        store.lookup(["k"], newer_than=None)
+        store.lookup(["k"])
     with pytest.raises(StoreError, match=match):
         open_journal(store, run_id="r")
 

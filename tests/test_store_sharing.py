@@ -97,7 +97,7 @@ def test_a_closed_store_says_so(path: Path) -> None:
         store.list_task_executions,
         store.list_events,
         lambda: store.record_event("trip", {}),
-        lambda: store.lookup(["k"], newer_than=None),
+        lambda: store.lookup(["k"]),
         lambda: open_journal(store),
         store.__enter__,
     )

@@ -83,8 +83,6 @@ class Admission:
                 ready += plan.dependents[first:last]
 
     def _may_call(self, rank: int, kind: int) -> bool:
-        if self.recorder is not None and not self.recorder.admit(rank):
-            return False
         if kind & FOREIGN:
             assert self.borrowing is not None
             if not self.borrowing.borrow(rank):

@@ -25,6 +25,7 @@ from ._errors import LeakedScopeError, shorten
 from ._hygiene import what_is_left
 from ._outcome import Ending, Failure, expiry_error, timeout_error
 from ._plan import EXPIRES, TIMED
+from ._recorder import Recorder
 from ._timekeeper import Timekeeper
 
 
@@ -45,6 +46,7 @@ class Attempts:
         results: The results as they come; holds the plan, the columns and the clock.
         admission: Who may keep a task from starting although its turn has come.
         endings: What becomes of a task when an attempt has ended.
+        recorder: The store; None if there is none.
         end_of_run: The end of the run once it is cut short. Asked by whoever finds itself
             cancelled, so it also notices a cancellation from outside.
         is_over: Has the run been cut short so that what is in flight is cancelled?
@@ -61,11 +63,13 @@ class Attempts:
     threads: trio.CapacityLimiter
     admission: Admission
     endings: Endings
+    recorder: Recorder | None
     end_of_run: Callable[[], End]
     is_over: Callable[[], bool]
     wake: Callable[[], None]
     _dooms: dict[int, Doom] = attrs.field(init=False, factory=dict)
     _watched: dict[int, Pump] = attrs.field(init=False, factory=dict)
+    _not_begun: set[int] = attrs.field(init=False, factory=set)  # their starts are being written
 
     # -- making an attempt ------------------------------------------------------
 
@@ -84,14 +88,18 @@ class Attempts:
         if admitted < 0:
             return None
         pump.task = admitted
-        return self._attempt(admitted, args)
+        return self._attempt(pump, admitted, args)
 
     def _overdue(self, rank: int) -> bool:
         """Its timer is late: something kept the event loop busy."""
         deadline = self.results.plan.nodes[rank].deadline
         return deadline is not None and self.results.clock.trio(deadline) <= trio.current_time()
 
-    async def _attempt(self, rank: int, args: dict[str, Any]) -> Any:
+    async def _attempt(self, pump: Pump, rank: int, args: dict[str, Any]) -> Any:
+        if self.recorder is not None:
+            on_disk = self.recorder.started(rank)
+            if on_disk is not None:
+                await self._until_on_disk(pump, on_disk)
         plan = self.results.plan
         node = plan.nodes[rank]
         context = TaskContext(
@@ -105,11 +113,29 @@ class Attempts:
         )
         return await start(self.actions[plan.action[rank]], args, context, self.threads)
 
+    async def _until_on_disk(self, pump: Pump, on_disk: trio.Event) -> None:
+        """The attempt has begun once its action is called; its timeout counts from then."""
+        rank, columns = pump.task, self.results.columns
+        columns.attempts[rank] -= 1
+        self._not_begun.add(rank)
+        try:
+            await on_disk.wait()
+        finally:
+            self._not_begun.discard(rank)
+        columns.attempts[rank] += 1
+        columns.started[rank] = trio.current_time()
+        if rank in self._watched:
+            self._set_timer(pump)
+
     # -- ending one from outside -------------------------------------------------
 
     @enable_ki_protection
     def watch(self, pump: Pump) -> None:
         self._watched[pump.task] = pump
+        if pump.task not in self._not_begun:
+            self._set_timer(pump)
+
+    def _set_timer(self, pump: Pump) -> None:
         if pump.kind & TIMED:
             timeouts = self.results.plan.timeouts
             assert timeouts is not None

@@ -9,7 +9,6 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Any
 
 import trio
@@ -41,7 +40,7 @@ class Durable:
         # Trio's own threads may all be taken, and by those who wait for this very run.
         self._threads = trio.CapacityLimiter(math.inf)
 
-    async def open(self, graph_id: str, run_id: str | None, total_tasks: int) -> Journal:
+    async def open(self, graph_id: str | None, run_id: str | None, total_tasks: int) -> Journal:
         """Take up a run.
 
         Cancellation: does not interrupt it; it takes as long as the store is locked, at most
@@ -62,11 +61,11 @@ class Durable:
         self.journal = await trio.to_thread.run_sync(open_journal, limiter=self._threads)
         return self.journal
 
-    async def look_up(self, keys: Iterable[str], newer_than: datetime | None) -> dict[str, object]:
-        """The latest responses of other runs under these keys."""
+    async def look_up(self, keys: Iterable[str], since: float) -> dict[str, object]:
+        """The latest responses of other runs under these keys, from `since` on, in Unix time."""
 
         def read() -> dict[str, object]:
-            found = self._store.lookup(keys, newer_than=newer_than)
+            found = self._store.lookup(keys, since=since)
             return {
                 key: decode_response(self._store.path, one.response, one.run_id, one.task_id)
                 for key, one in found.items()

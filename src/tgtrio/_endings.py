@@ -88,11 +88,23 @@ class Endings:
         return durable
 
     def served(self, rank: int) -> None:
-        """A response that somebody else made is written down for it."""
+        """A response that somebody else made is written down for it.
+
+        Raises:
+            InvalidArgumentError: It is no JSON, and a store must keep it. Nothing has changed.
+        """
         if self.recorder is None or self.recorder.succeeded(rank):
             self.completed(rank)
         elif self.queue.state(rank) == RUNNING:
             self.queue.detach(rank)
+
+    def spoilt(self, rank: int, error: InvalidArgumentError) -> None:
+        """What it was to be served has been changed since, and cannot be kept any more."""
+        failure = self.describe(error)
+        if self.queue.state(rank) == RUNNING:
+            self._end(rank, FAILED, failure)
+        else:
+            self.unstarted(rank, Ending.ERROR, failure, for_good=True)
 
     def completed(self, rank: int) -> None:
         """Its success holds, and is on disk where it must be."""
@@ -129,6 +141,8 @@ class Endings:
             self.queue.hold(rank)
             back_off_over = functools.partial(self._back_off_over, rank)
             self._backing_off[rank] = self.timers.at(now + decision.retry_after, back_off_over)
+            if self.recorder is not None:
+                self.recorder.set_back(rank)
         self._settle_breaker(rank, generation, success=False if counts else None)
         if self.watch is not None:
             self.watch.failed(counts=counts, retried=decision.retry_after is not None)

@@ -46,7 +46,9 @@ FATES: dict[Cause, Fate] = {
     Cause.INTERRUPTED: Fate(TaskState.CANCELLED, TaskState.CANCELLED),
 }
 
-# The state of the run in a store. Only what is "finished" or "aborted" is not resumed by itself.
+RAISED = (Cause.STORE_FAILED, Cause.INTERRUPTED)  # and so told even if the last task had ended
+
+# The state of the run in a store. Only what is "finished" is not resumed by itself.
 STORED_STATES = {
     Cause.CANCELLED: "cancelled",
     Cause.DRAINED: "drained",

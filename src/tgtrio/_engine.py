@@ -27,7 +27,7 @@ from ._crew import Crew
 from ._dispatch import SliceClock
 from ._durable import Durable
 from ._endings import STATE_CODE
-from ._ends import STORED_STATES, Cause, End, raise_together
+from ._ends import RAISED, STORED_STATES, Cause, End, raise_together
 from ._errors import CrashLoopError, DeadlockError, GraphRunningError, StoreError, shorten
 from ._identity import key_of
 from ._limits import UNBOUNDED, Gates, Limit
@@ -42,6 +42,15 @@ if TYPE_CHECKING:
     from ._graph import TaskGraph
 
 MOST_CRASHES = 10  # in a row, without progress, until a task that was in flight is given up
+
+
+def _crash_loop(task_id: str, crasher: str, count: int) -> CrashLoopError:
+    who = "it" if crasher == task_id else f"task {shorten(crasher)}, which is the same work,"
+    return CrashLoopError(
+        f"task {shorten(task_id)}: {who} was in flight at {count} crashes of the program in a row, "
+        "without any progress between them; it is not tried again in this run. Mend it, and begin "
+        "a new run with run_id="
+    )
 
 
 class PastRun:
@@ -227,15 +236,20 @@ class Engine:
         """Fail the tasks that were in flight each time the program crashed."""
         journal = None if self._durable is None else self._durable.journal
         crashes = {} if journal is None else journal.crashes
-        for rank, node in enumerate(self.plan.nodes if crashes else ()):
-            count = crashes.get(node.task_id, 0)
-            if count >= MOST_CRASHES:
-                error = CrashLoopError(
-                    f"task {shorten(node.task_id)}: it was in flight at {count} crashes of the "
-                    "program in a row, without any progress between them; it is not tried again "
-                    "in this run. Mend it, and begin a new run with run_id="
-                )
-                failure = parts.endings.describe(error)
+        often = {task_id: n for task_id, n in crashes.items() if n >= MOST_CRASHES}
+        if not often:
+            return
+        nodes, shares = self.plan.nodes, parts.sharing.shares
+        keys = [key_of(node) if shares(rank) else None for rank, node in enumerate(nodes)]
+        equal = {
+            key: node.task_id
+            for key, node in zip(keys, nodes, strict=True)
+            if key is not None and node.task_id in often
+        }
+        for rank, (key, node) in enumerate(zip(keys, nodes, strict=True)):
+            one = node.task_id if node.task_id in often else equal.get(key or "")
+            if one is not None:
+                failure = parts.endings.describe(_crash_loop(node.task_id, one, often[one]))
                 parts.endings.unstarted(rank, Ending.ERROR, failure, for_good=True)
 
     def _end_all(self, parts: Parts) -> None:
@@ -266,6 +280,10 @@ class Engine:
         except StoreError as error:
             self._durable.let_go()
             self.store_failed(error)
+            self._end_rest()
+        except BaseException as error:  # a second Ctrl-C, say: the next run must not find it locked
+            self._durable.let_go()
+            self.interrupted(error)
             self._end_rest()
 
     def _end_rest(self) -> None:
@@ -330,9 +348,9 @@ class Engine:
         """End the run now: nothing starts any more, what is in flight is cancelled.
 
         The first cause wins, but a drain that what is in flight outlasts is cut short by the
-        next. Does nothing once the last task has ended.
+        next. Once the last task has ended, only what is raised counts.
         """
-        if self.is_over() or (self.queue.unfinished == 0 and cause is not Cause.INTERRUPTED):
+        if self.is_over() or (self.queue.unfinished == 0 and cause not in RAISED):
             return
         self._set_end(End(cause, reason))
         self._crew.cancel()
@@ -355,6 +373,9 @@ class Engine:
 
     def abort(self, reason: str) -> None:
         """A safety rule ends the run."""
+        if self.end is None and self.queue.unfinished:
+            graph_id = self.graph.graph_id
+            self._chronicle.note("run_abort", graph_id=graph_id, run_id=self.run_id, reason=reason)
         self.cut_short(Cause.ABORTED, reason)
 
     def is_over(self) -> bool:
@@ -382,7 +403,9 @@ class Engine:
         """Something that no action may swallow: end the run, and raise it from there."""
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]  # bare when it is alone
-        self.fatal.append(error)
+        again = any(isinstance(other, KeyboardInterrupt) for other in self.fatal)
+        if not (again and isinstance(error, KeyboardInterrupt)):
+            self.fatal.append(error)
         self.cut_short(Cause.INTERRUPTED, f"the run was interrupted by {type(error).__name__}")
 
     def cancel_task(self, rank: int, reason: str) -> None:

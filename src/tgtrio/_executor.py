@@ -213,7 +213,7 @@ class TaskExecutor:
         errors: list[StoreError] = []
         durable = Durable(self.raw_store, int, errors.append)
         node = execution.node
-        journal = await durable.open(f"task {node.task_id}", uuid.uuid4().hex, 1)
+        journal = await durable.open(None, uuid.uuid4().hex, 1)
         try:
             result, response = _as_json(node, await self._watched(execution))
         except BaseException as error:

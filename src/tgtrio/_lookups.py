@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
 
 import trio
 
@@ -67,10 +67,9 @@ class CacheOfStore:
         await self._look_up(list(self._held))
 
     async def _look_up(self, keys: list[str]) -> None:
-        newer_than = None
-        if self._ttl is not None:
-            newer_than = self._clock.wall(trio.current_time()) - timedelta(seconds=self._ttl)
-        self._found.update(await self._durable.look_up(keys, newer_than))
+        now = trio.current_time() + self._clock.unix
+        since = -math.inf if self._ttl is None else now - self._ttl
+        self._found.update(await self._durable.look_up(keys, since))
         self._answered.update(keys)
         for key in keys:
             for rank in self._held.pop(key):

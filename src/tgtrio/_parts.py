@@ -122,7 +122,7 @@ class Parts:
         )
         self.watch = self._make_watch()
         journal = None if durable is None else durable.journal
-        self.recorder = None if journal is None else self._make_recorder(journal, limit)
+        self.recorder = None if journal is None else self._make_recorder(journal)
         self.guards = self._make_guards(breakers)
         self._opted_out = [
             not (settings.idempotent and action.policies.idempotent) for action in actions
@@ -158,7 +158,7 @@ class Parts:
         self._bits.set_all("monitor", PREPARED | REPORTED)
         return Watch(monitor, self._run.abort, self.timers)
 
-    def _make_recorder(self, journal: Journal, limit: int) -> Recorder:
+    def _make_recorder(self, journal: Journal) -> Recorder:
         assert self._settings.store is not None
         self._bits.set_all("store", REPORTED)
         self._bits.set_all("starts", PREPARED)
@@ -169,10 +169,8 @@ class Parts:
             self._record_key,
             lambda rank: self.sharing.shares(rank),
             wait_for_each=self._settings.store.durability == "task",
-            most_starts=min(limit, 1_000),
             hold_back=self._run.hold_back,
             completed=lambda rank: self.endings.completed(rank),
-            released=lambda rank: self.endings.released(rank),
             progressed=lambda: self._bits.set_all("starts", 0),
         )
 
@@ -235,6 +233,7 @@ class Parts:
             self._caches,
             past=recorder.past if recorder is not None else _nothing,
             served=lambda rank: self.endings.served(rank),
+            spoilt=lambda rank, error: self.endings.spoilt(rank, error),
             completed=lambda rank: self.endings.completed(rank),
             failed=recorder.ended if recorder is not None else _nothing,
         )
@@ -281,6 +280,7 @@ class Parts:
             threads=trio.CapacityLimiter(limit),
             admission=self.admission,
             endings=self.endings,
+            recorder=self.recorder,
             end_of_run=self._run.end_of_run,
             is_over=self._run.is_over,
             wake=self._run.wake,

@@ -1,7 +1,8 @@
 """The store of a run: what must be on disk before something else may happen.
 
-* Until the first success of this incarnation is on disk, no attempt begins before its start is:
-  so a task that crashes the program each time is found out (`Journal.crashes`).
+* Until the first success of this incarnation is on disk, no action is called before its start is:
+  so a task that crashes the program each time is found out (`Journal.crashes`). It is in flight
+  while it waits for that, and on record only while it is in flight.
 * With `durability="task"` a task that has succeeded stays RUNNING, without a slot, until its
   success is on disk.
 * While too much waits to be written nothing starts.
@@ -26,6 +27,7 @@ from ._states import FIRST_TERMINAL, SUCCEEDED, TaskState
 
 MOST_ROWS = 20_000  # that wait to be written
 MOST_BYTES = 32_000_000  # of responses that wait to be written
+MOST_STARTS = 1_000  # that wait to be written
 BYTES_A_MARK = 1_000_000
 
 _SUCCEEDED = TaskState.SUCCEEDED.value
@@ -48,6 +50,7 @@ class Journal(Protocol):
     def committed_response(self, task_id: str) -> object: ...
     def put(self, entry: Any) -> int: ...
     def put_start(self, task_id: str) -> int: ...
+    def put_stop(self, task_id: str) -> int: ...
     def flush(self) -> None: ...
 
 
@@ -60,10 +63,8 @@ class Recorder:
         record_key: The key under which a success of a task is kept.
         shares: May equal work of others be served from a task?
         wait_for_each: A success holds only once it is on disk.
-        most_starts: How many starts may wait to be written before no other task comes up.
         hold_back: Called with True when nothing may start for now, with False when it may.
         completed: Called with a task whose success is on disk and was waited for.
-        released: Called with a task that was held until its start was on disk.
         progressed: Called once starts need not be written any more.
     """
 
@@ -75,26 +76,22 @@ class Recorder:
         record_key: Callable[[int], str | None],
         shares: Callable[[int], bool],
         wait_for_each: bool,
-        most_starts: int,
         hold_back: Callable[[bool], object],
         completed: Callable[[int], object],
-        released: Callable[[int], object],
         progressed: Callable[[], object],
     ) -> None:
         self._journal, self._results, self._queue = journal, results, queue
         self._record_key, self._shares = record_key, shares
         self._wait_for_each = wait_for_each
-        self._most_starts, self._hold_back = most_starts, hold_back
-        self._completed, self._released = completed, released
-        self._progressed = progressed
+        self._hold_back = hold_back
+        self._completed, self._progressed = completed, progressed
         journal.rows_of = self.rows_of
         self._unix = results.clock.unix
         self._recorded = bytearray(len(results.plan))
         self._last = self._written = 0  # numbers of the journal: given out, on disk
         self._bytes = self._bytes_written = self._bytes_marked = 0
         self._marks: deque[tuple[int, int]] = deque()  # number, bytes given out by then
-        self._starts: deque[tuple[int, int]] = deque()  # number, rank: held until it is on disk
-        self._started: set[int] = set()  # whose start is on disk
+        self._starts: deque[tuple[int, trio.Event]] = deque()  # number, who waits for it
         self._awaited: deque[tuple[int, int]] = deque()  # number, rank: succeeded
         self._keys: dict[int, str | None] = {}  # of tasks with inputs that succeeded
         self._first_success: int | None = None
@@ -108,16 +105,21 @@ class Recorder:
 
     # -- starts ------------------------------------------------------------------------
 
-    def admit(self, rank: int) -> bool:
-        """May the task start an attempt now? False: it is held until its start is on disk."""
-        if self._progress or rank in self._started:
-            return True
+    def started(self, rank: int) -> trio.Event | None:
+        """An attempt is about to call its action: what must happen before, if anything must."""
+        if self._progress:
+            return None
         self._last = self._journal.put_start(self._results.plan.nodes[rank].task_id)
         self._journal.flush()
-        self._queue.hold(rank)
-        self._starts.append((self._last, rank))
+        on_disk = trio.Event()
+        self._starts.append((self._last, on_disk))
         self._press()
-        return False
+        return on_disk
+
+    def set_back(self, rank: int) -> None:
+        """The task is to be tried again later, and is not in flight until then."""
+        if not self._progress:
+            self._last = self._journal.put_stop(self._results.plan.nodes[rank].task_id)
 
     # -- ends ----------------------------------------------------------------------------
 
@@ -283,9 +285,7 @@ class Recorder:
             if self._queue.state(rank) < FIRST_TERMINAL:
                 self._completed(rank)
         while self._starts and (self._progress or self._starts[0][0] <= number):
-            rank = self._starts.popleft()[1]
-            self._started.add(rank)
-            self._released(rank)
+            self._starts.popleft()[1].set()
         self._press()
 
     def all_written(self) -> None:
@@ -297,7 +297,7 @@ class Recorder:
         share = max(
             (self._last - self._written) / MOST_ROWS,
             self._bytes_waiting / MOST_BYTES,
-            len(self._starts) / self._most_starts,
+            len(self._starts) / MOST_STARTS,
         )
         if share >= 1 and not self._held_back:
             self._held_back = True

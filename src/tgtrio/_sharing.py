@@ -55,7 +55,9 @@ class Sharing:
         now: Reads the Trio clock.
         caches: Asked in turn before a task leads, and told of each success.
         past: The response of a task that an earlier life of this run has committed, in a tuple.
-        served: Called when the response of a task has been written down without a call.
+        served: Called when the response of a task has been written down without a call. Raises
+            InvalidArgumentError if it cannot be kept.
+        spoilt: Called with a task whose leader's response can be kept no more, and that error.
         completed: The same, of a task whose success has been committed before.
         failed: Called with a follower that has failed with its leader.
     """
@@ -70,13 +72,15 @@ class Sharing:
         caches: list[Cache],
         past: Callable[[int], tuple[object] | None],
         served: Callable[[int], object],
+        spoilt: Callable[[int, InvalidArgumentError], object],
         completed: Callable[[int], object],
         failed: Callable[[int], object],
     ) -> None:
         self._plan, self._queue, self._columns = plan, queue, columns
         self._opted_out, self._now = opted_out, now
         self._caches, self._past = caches, past
-        self._served, self._completed, self._failed = served, completed, failed
+        self._served, self._spoilt = served, spoilt
+        self._completed, self._failed = completed, failed
         self._key: dict[int, str] = {}  # of the tasks that came up and share
         self._leader: dict[str, int] = {}
         self._followers: dict[str, list[int]] = {}  # heaps; who has ended meanwhile is still there
@@ -178,9 +182,13 @@ class Sharing:
 
     def _serve(self, rank: int, leader: int) -> None:
         self._write_down(rank, (self._columns.responses[leader],))
+        try:
+            self._served(rank)
+        except InvalidArgumentError as error:
+            self._spoilt(rank, error)
+            return
         if not self._plan.nodes[rank].normalized_args:
             self._served_without_args[self._key[rank]] += 1
-        self._served(rank)
 
     def _write_down(self, rank: int, response: tuple[object]) -> None:
         (self._columns.responses[rank],) = response

@@ -8,12 +8,12 @@ The id of anything is only ever a value in a row. It is never part of a path or 
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -210,7 +210,7 @@ class RawStore:
 
     def open_journal(
         self,
-        graph_id: str,
+        graph_id: str | None,
         run_id: str | None = None,
         *,
         total_tasks: int,
@@ -220,7 +220,7 @@ class RawStore:
         """Take up a run of a graph. Blocks.
 
         Args:
-            graph_id: The graph.
+            graph_id: The graph; None for a task that is executed alone.
             run_id: The run. None: the latest of the graph if that is not over, else a new one.
             total_tasks: How many tasks the graph has.
             on_written, on_error: See `Outbox`.
@@ -230,9 +230,10 @@ class RawStore:
             InvalidValueError: The run is one of another graph.
             StoreError: The store cannot be read or written.
         """
-        check_name(("store", self.path), "graph_id", graph_id)
+        if graph_id is not None:
+            check_name(("store", self.path), "graph_id", graph_id)
         if run_id is not None:
-            check_name(("graph", graph_id), "run_id", run_id)
+            check_name(("graph", graph_id or ""), "run_id", run_id)
         with self._connected("written") as connection:
             opening = open_run(connection, self._reader, self._locks, graph_id, run_id, total_tasks)
         journal = Journal(self._writer, opening, self._locks.release, on_written, on_error)
@@ -243,17 +244,21 @@ class RawStore:
             raise
         return journal
 
-    def lookup(self, keys: Iterable[str], *, newer_than: datetime | None) -> dict[str, Cached]:
+    def lookup(self, keys: Iterable[str], *, since: float = -math.inf) -> dict[str, Cached]:
         """The latest success under each key over all runs, if there is one. Blocks.
 
         The first call for a file makes an index, which takes a while where there are millions of
         rows.
 
+        Args:
+            keys: The keys.
+            since: Only successes from then on, in Unix time in seconds.
+
         Raises:
             StoreError: The store cannot be read or written.
         """
         with self._connected("read") as connection:
-            return look_up(connection, self._reader, keys, newer_than)
+            return look_up(connection, self._reader, keys, since)
 
     def _connected(self, doing: str) -> AbstractContextManager[sqlite3.Connection]:
         self._check_open()

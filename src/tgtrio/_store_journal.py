@@ -21,7 +21,7 @@ from ._store_writer import Outbox, Writer
 
 RUNNING = "running"
 CRASHED = "crashed"
-OVER = ("finished", "aborted")  # states of a run that is not resumed unless it is named
+FINISHED = "finished"  # the one state of a run that is not resumed unless it is named
 
 Row: TypeAlias = tuple[
     str,  # task_id
@@ -62,7 +62,13 @@ _PLAIN = (
     " column5, CAST(column6 AS TEXT), NULL, NULL"
 )
 _INTO_STARTS = "INTO starts (incarnation, task_id)"
+_STOP = "DELETE FROM starts WHERE incarnation = ? AND task_id = ?"
 _FINISH = f"UPDATE incarnations SET state = ?, statistics = ?, finished_at = {NOW} WHERE number = ?"
+
+
+@attrs.frozen
+class _Stop:
+    task_id: str
 
 
 @attrs.frozen
@@ -149,11 +155,15 @@ class Journal(Outbox):
         """
         return self.put(task_id)
 
+    def put_stop(self, task_id: str) -> int:
+        """Write down that a task is not in flight any more, although it has not ended."""
+        return self.put(_Stop(task_id))
+
     def finish(self, state: str, statistics: Mapping[str, Any]) -> int:
         """Write down that the incarnation has ended, as the last it writes.
 
         Args:
-            state: How. What is not in `OVER` is resumed the next time.
+            state: How. What is not `FINISHED` is resumed the next time.
             statistics: The figures at the end, JSON data; `states` counts the tasks by state.
         """
         number = self.put(_End(state, msgspec.json.encode(statistics).decode()))
@@ -206,17 +216,22 @@ class Journal(Outbox):
             self._next_id += len(some)  # after a failure it does not matter any more
 
     def _write_others(self, connection: sqlite3.Connection, entries: Sequence[Any]) -> None:
-        starts = {entry for entry in entries if type(entry) is str} - self._started
-        ends = [entry for entry in entries if type(entry) is _End]
-        if strange := [entry for entry in entries if type(entry) not in (str, _End)]:
-            raise TypeError(f"{shorten(strange[0])} is no row")
-        if starts:
-            rows = [(self._incarnation, task_id) for task_id in starts]
+        started = set(self._started)  # if the transaction fails, so it stays
+        for entry in entries:
+            if type(entry) is str:
+                started.add(entry)
+            elif type(entry) is _Stop:
+                started.discard(entry.task_id)
+            elif type(entry) is _End:
+                connection.execute(_FINISH, (entry.state, entry.statistics, self._incarnation))
+                started.clear()
+            else:
+                raise TypeError(f"{shorten(entry)} is no row")
+        gone = [(self._incarnation, task_id) for task_id in self._started - started]
+        connection.executemany(_STOP, gone)
+        if rows := [(self._incarnation, task_id) for task_id in started - self._started]:
             insert_rows(connection, _INTO_STARTS, "column2, column3", 2, rows)
-            self._started |= starts
-        for end in ends:
-            connection.execute(_FINISH, (end.state, end.statistics, self._incarnation))
-            connection.execute("DELETE FROM starts WHERE incarnation = ?", (self._incarnation,))
+        self._started = started
 
 
 def _sort(entries: Sequence[Any]) -> tuple[list[Row], list[Lazy], list[Any]]:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from ._errors import GraphRunningError, InvalidValueError, shorten
 from ._run_lock import RunLocks
-from ._store_journal import OVER, RUNNING, Opening
+from ._store_journal import FINISHED, RUNNING, Opening
 from ._store_records import Committed, Reader, owner_of
 from ._store_schema import INCARNATION_BITS, NOW, transaction
 
@@ -46,7 +46,7 @@ def open_run(
     connection: sqlite3.Connection,
     reader: Reader,
     locks: RunLocks,
-    graph_id: str,
+    graph_id: str | None,
     run_id: str | None,
     total_tasks: int,
 ) -> Opening:
@@ -69,8 +69,8 @@ def open_run(
                 number = _next(connection, "runs")
             if not locks.acquire(number):
                 raise GraphRunningError(
-                    f"graph {shorten(graph_id)}: its run {shorten(chosen_id)} is being executed, "
-                    "in this process or in another; wait for its end, or give another run_id"
+                    f"{_name(graph_id)}: its run {shorten(chosen_id)} is being executed, in this "
+                    "process or in another; wait for its end, or give another run_id"
                 )
             taken.append(number)
             if not resumed:
@@ -94,6 +94,10 @@ def open_run(
         raise
 
 
+def _name(graph_id: str | None) -> str:
+    return "a task executed alone" if graph_id is None else f"graph {shorten(graph_id)}"
+
+
 def _next(connection: sqlite3.Connection, table: str) -> int:
     query = f"SELECT coalesce(max(number), 0) + 1 FROM {table}"
     number: int = connection.execute(query).fetchone()[0]
@@ -101,12 +105,12 @@ def _next(connection: sqlite3.Connection, table: str) -> int:
 
 
 def _choose(
-    connection: sqlite3.Connection, graph_id: str, run_id: str | None
+    connection: sqlite3.Connection, graph_id: str | None, run_id: str | None
 ) -> tuple[int | None, str]:
     """The number of the run to take up, or None for a new one, and its id."""
     if run_id is None:
         latest = connection.execute(_LATEST, (graph_id,)).fetchone()
-        if latest is None or latest[2] in OVER:
+        if latest is None or latest[2] == FINISHED:
             return None, uuid4().hex
         return latest[0], latest[1]
     query = "SELECT number, graph_id FROM runs WHERE run_id = ?"
@@ -115,8 +119,8 @@ def _choose(
         return None, run_id
     if found[1] != graph_id:
         raise InvalidValueError(
-            f"run {shorten(run_id)}: is a run of graph {shorten(found[1])}, not of graph "
-            f"{shorten(graph_id)}; give another run_id"
+            f"run {shorten(run_id)}: is a run of {_name(found[1])}, not of {_name(graph_id)}; "
+            "give another run_id"
         )
     return found[0], run_id
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -150,11 +149,13 @@ def look_up(
     connection: sqlite3.Connection,
     reader: Reader,
     keys: Iterable[str],
-    newer_than: datetime | None,
+    since: float,
 ) -> dict[str, Cached]:
-    """The latest success under each key that has one, of those not served from a cache."""
+    """The latest success under each key that has one, of those not served from a cache.
+
+    `since` is in Unix time.
+    """
     connection.execute(KEY_INDEX)
-    since = float("-inf") if newer_than is None else newer_than.timestamp()
     found: dict[str, Cached] = {}
     rest = iter(keys)
     while some := tuple(islice(rest, _KEYS)):

@@ -26,7 +26,7 @@ class StoredRun(Record):
 
     Attributes:
         run_id: The run.
-        graph_id: The graph that it executes.
+        graph_id: The graph that it executes; None for a task that was executed alone.
         state: "running" if somebody executes it now, "crashed" if nobody does and its end was
             not written; otherwise how it ended: "finished", "aborted", "cancelled",
             "timed_out", "drained" or "interrupted".
@@ -40,7 +40,7 @@ class StoredRun(Record):
     """
 
     run_id: str
-    graph_id: str
+    graph_id: str | None
     state: str
     total_tasks: int
     started_at: datetime
@@ -56,7 +56,7 @@ class TaskExecution(Record):
 
     Attributes:
         run_id: The run.
-        graph_id: Its graph.
+        graph_id: Its graph; None if the task was executed alone.
         task_id: The task.
         action_name: What did its work.
         idempotency_key: Its key, or None.
@@ -73,7 +73,7 @@ class TaskExecution(Record):
     """
 
     run_id: str
-    graph_id: str
+    graph_id: str | None
     task_id: str
     action_name: str
     idempotency_key: str | None

@@ -1,6 +1,7 @@
 """The file of a store: its tables, its format version, how it is opened and refused.
 
-    runs          one row for each run: its number, its id, its graph
+    runs          one row for each run: its number, its id, its graph (NULL for a task that was
+                  executed alone)
     incarnations  one for each time that a process took a run up; the first is its beginning
     executions    one for each task that ended. `id` is incarnation * 2**32 + n, so the rows of an
                   incarnation lie together and need no index
@@ -49,7 +50,7 @@ _TABLES = {
     "runs": """CREATE TABLE runs (
         number INTEGER PRIMARY KEY,
         run_id TEXT NOT NULL UNIQUE,
-        graph_id TEXT NOT NULL
+        graph_id TEXT
     ) STRICT""",
     "incarnations": """CREATE TABLE incarnations (
         number INTEGER PRIMARY KEY,

@@ -11,7 +11,9 @@ an entry is in the list until it is on disk, and nobody needs a lock:
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -123,6 +125,15 @@ def _call(callback: Callable[[Any], object] | None, argument: object) -> None:
         _log.debug("a callback of the store's writer raised", exc_info=True)
 
 
+def _identity_of(path: str) -> tuple[int, int] | None:
+    """Which file it is, whatever it is called; None if there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Writer:
     """The thread of a store that writes. It lives from the first `add` to `close`.
 
@@ -140,6 +151,7 @@ class Writer:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # that it is connected to
 
     def add(self, outbox: Outbox) -> None:
         """Serve an outbox from now on.
@@ -224,5 +236,10 @@ class Writer:
     def _write(self, outbox: Outbox, entries: list[Any]) -> None:
         if self._connection is None:
             self._connection = connect(self.path, self._busy_timeout)
+            self._file = _identity_of(self.path)
+        elif _identity_of(self.path) != self._file:
+            raise FileNotFoundError(
+                errno.ENOENT, "the file was removed or replaced while it was in use", self.path
+            )
         with transaction(self._connection):
             outbox.write(self._connection, entries)

@@ -18,7 +18,7 @@ HOSTILE = "[red]x[/]\0\x1b[2J\n\u202eevil :smile: " + "日本語" * 3_000
 def put(
     store: RawStore,
     *rows: Row,
-    graph_id: str = "g",
+    graph_id: str | None = "g",
     run_id: str | None = None,
     state: str | None = "finished",
     total: int | None = None,

@@ -41,6 +41,13 @@ def test_runs_are_listed_the_newest_first(tgtrio: Command, store: RawStore) -> N
     assert table[2][-1] == "1x"
 
 
+def test_a_task_that_was_executed_alone_is_told_as_such(tgtrio: Command, store: RawStore) -> None:
+    put(store, row("a"), graph_id=None)
+    assert "  (a task alone)  finished  1  " in tgtrio("runs", "jobs").out
+    assert tgtrio("show", "jobs").out.startswith("(a task alone): ")
+    assert tgtrio("runs", "jobs", "--graph", "z").out == "no runs of graph 'z'\n"
+
+
 def drawn(*runs: StoredRun, width: int = 80) -> list[str]:
     file = io.StringIO()
     now = datetime(2030, 12, 31, tzinfo=UTC)

@@ -16,7 +16,7 @@ from .._store_records import StoredRun
 from ._errors import ExitCode
 from ._output import console, print_json
 from ._progress import STYLES
-from ._stores import opened_store, states_of
+from ._stores import graph_of, opened_store, states_of
 from ._summary import show
 from ._text import count, day_and_time, duration, one_line, plain, short_ids
 
@@ -43,7 +43,8 @@ def runs(path: str, graph_id: str | None, limit: int, *, json: bool) -> ExitCode
 
 
 def _graphs_of(store: RawStore) -> list[str]:
-    return list(dict.fromkeys(run.graph_id for run in store.list_runs(limit=1_000)))
+    graphs = (run.graph_id for run in store.list_runs(limit=1_000))
+    return list(dict.fromkeys(graph_id for graph_id in graphs if graph_id is not None))
 
 
 def _page(console: Console, found: list[StoredRun], limit: int) -> list[RenderableType]:
@@ -100,7 +101,7 @@ def _columns(found: list[StoredRun], now: datetime) -> list[Column]:
     ids = short_ids(run.run_id for run in found)
     columns = [
         Column("run", [one_line(ids[run.run_id], "bold") for run in found], elastic=True),
-        Column("graph", [one_line(run.graph_id) for run in found], elastic=True),
+        Column("graph", [one_line(graph_of(run)) for run in found], elastic=True),
         Column("state", [_state(run) for run in found]),
         Column("tasks", [_tasks(run) for run in found]),
         Column("started", [Text(day_and_time(run.started_at, now)) for run in found]),

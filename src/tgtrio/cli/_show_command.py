@@ -11,11 +11,11 @@ import attrs
 from .._errors import StoreError, shorten
 from .._results import GraphResult, TaskResult
 from .._states import TaskState
-from .._store_journal import OVER, RUNNING
+from .._store_journal import FINISHED, RUNNING
 from .._store_records import StoredRun, TaskExecution
 from ._errors import ExitCode
 from ._output import console, print_json
-from ._stores import find_run, opened_store, statistics_of
+from ._stores import find_run, graph_of, opened_store, statistics_of
 from ._summary import print_summary
 from ._text import cut, instant
 
@@ -50,7 +50,7 @@ def story(run: StoredRun, executions: Sequence[TaskExecution], now: datetime) ->
         ended = now
     states = statistics["states"]
     result = GraphResult(
-        graph_id=run.graph_id,
+        graph_id=graph_of(run),
         run_id=run.run_id,
         total_tasks=sum(states.values()),
         results={one.task_id: _result_of(one) for one in executions},
@@ -103,6 +103,6 @@ def origin(run: StoredRun) -> str:
 
 def resume(run: StoredRun, path: str) -> str:
     """The command that goes on with a run that is not over, if it can be typed."""
-    if run.state in (*OVER, RUNNING) or cut(run.run_id) != run.run_id:
+    if run.state in (FINISHED, RUNNING) or cut(run.run_id) != run.run_id:
         return ""
     return shlex.join(["tgtrio", "run", "GRAPH", "--store", path, "--run-id", run.run_id])

@@ -80,6 +80,11 @@ def find_run(store: RawStore, name: str) -> StoredRun:
     raise UsageError(f"{shorten(name)} is the beginning of several runs: {some}{more}")
 
 
+def graph_of(run: StoredRun) -> str:
+    """The name under which people see the graph of a run."""
+    return "(a task alone)" if run.graph_id is None else run.graph_id
+
+
 # Statistics are JSON that anybody may have edited.
 
 
