@@ -1,10 +1,12 @@
 """The fields of the compiled pump. What each method promises stands in the .pyi."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from ._ready_queue cimport ReadyQueue
 
 
+@cython.final
 cdef class Dispatch:
     cdef object host
     cdef ReadyQueue queue
@@ -32,6 +34,7 @@ cdef class Dispatch:
     cdef bint slice_spent(self, double now) noexcept
 
 
+@cython.final
 cdef class Pump:
     cdef Dispatch dispatch
     cdef object trio_task

@@ -1,5 +1,6 @@
 """The fields of the compiled ready queue. What each method promises stands in the .pyi."""
 
+cimport cython
 from libc.stdint cimport int32_t, uint8_t
 
 from ._gates cimport Gate, Lane
@@ -17,6 +18,7 @@ ctypedef struct Node:  # what an edge touches: one word of 8 bytes a task
     uint8_t aside  # NOT_ASIDE, HELD or DETACHED
 
 
+@cython.final
 cdef class ReadyQueue:
     cdef readonly int32_t total, running, unfinished
     cdef readonly bint stopped
