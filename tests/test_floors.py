@@ -21,7 +21,7 @@ FLOORS = {
     3: "_columns _run_lock _store _store_bulk _store_journal _store_opening _store_queries"
     " _store_records _store_schema _store_writer",
     4: "_backend _pump _pump_py _signatures _actions _limits _borrowing _timekeeper"
-    " _hygiene _ends _dispatch _worker _attempts _engine _run _executor _execution _settings _watch"
+    " _hygiene _lane _lanes _ends _dispatch _worker _attempts _engine _run _executor _execution _settings _watch"
     " _breakers _holds _guards _sharing _retries _recorder _durable _endings _admission _parts"
     " _crew _lookups",
     5: "_definitions _scheduler",

@@ -7,8 +7,9 @@ expiry or a cancellation reaches it, and what is written down when it ends.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import trio
@@ -16,7 +17,7 @@ from trio.lowlevel import enable_ki_protection
 
 from ._actions import Action, TaskContext, start
 from ._admission import Admission
-from ._backend import FOREIGN, Pump, ReadyQueue
+from ._backend import FOREIGN, PREPARED, Lane, Pump, ReadyQueue
 from ._borrowing import Borrowing
 from ._columns import TaskResults
 from ._endings import Endings
@@ -38,6 +39,19 @@ class Doom:
     reason: str
 
 
+class Ended(Protocol):
+    """An attempt that is over: of a pump, or as a thread lane has reported it."""
+
+    @property
+    def task(self) -> int: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def doom(self) -> int: ...
+    def forget(self) -> int:
+        """The task; nobody has it in flight any more."""
+
+
 @attrs.define(eq=False, kw_only=True)
 class Attempts:
     """The host of the pumps of one run.
@@ -51,6 +65,8 @@ class Attempts:
             cancelled, so it also notices a cancellation from outside.
         is_over: Has the run been cut short so that what is in flight is cancelled?
         wake: Wakes another worker.
+        call_lane: Has a thread lane come for a task.
+        flags: Of the tasks; shared with the pumps.
     """
 
     graph_id: str
@@ -67,8 +83,12 @@ class Attempts:
     end_of_run: Callable[[], End]
     is_over: Callable[[], bool]
     wake: Callable[[], None]
+    call_lane: Callable[[], None]
+    flags: bytearray
     _dooms: dict[int, Doom] = attrs.field(init=False, factory=dict)
     _watched: dict[int, Pump] = attrs.field(init=False, factory=dict)
+    # What a plain function has returned and is still to be awaited, by rank.
+    _begun: dict[int, Any] = attrs.field(init=False, factory=dict)
     _not_begun: set[int] = attrs.field(init=False, factory=set)  # their starts are being written
 
     # -- making an attempt ------------------------------------------------------
@@ -76,6 +96,8 @@ class Attempts:
     @enable_ki_protection
     def prepare(self, pump: Pump) -> Any:
         rank = pump.task
+        if rank in self._begun:
+            return self._begun.pop(rank)
         try:
             if pump.kind & EXPIRES and self._overdue(rank):
                 self.queue.give_back(rank)
@@ -152,11 +174,13 @@ class Attempts:
             self.borrowing.give_back(pump.task)
 
     def _time_out(self, pump: Pump) -> None:
-        node = self.results.plan.nodes[pump.task]
+        self.doom(pump, self._timed_out(pump.task))
+
+    def _timed_out(self, rank: int) -> Doom:
+        node = self.results.plan.nodes[rank]
         assert node.task_timeout_ms is not None
-        attempt = self.results.columns.attempts[pump.task]
-        error = timeout_error(node, attempt, node.task_timeout_ms)
-        self.doom(pump, Doom(Ending.TIMEOUT, error, str(error)))
+        error = timeout_error(node, self.results.columns.attempts[rank], node.task_timeout_ms)
+        return Doom(Ending.TIMEOUT, error, str(error))
 
     def expire(self, rank: int) -> None:
         """The deadline of a task that expires has come."""
@@ -173,6 +197,28 @@ class Attempts:
             pump.doom = 1
             pump.scope.cancel()
 
+    def doom_lane(self, lane: Lane, rank: int, doom: Doom) -> bool:
+        """Cancel the task in flight in a thread lane; False if it is not this one."""
+        if self.is_over():
+            return False
+        self._dooms[rank] = doom  # first: the lane may report at any instant
+        if not lane.condemn(rank):
+            self._dooms.pop(rank, None)
+            return False
+        lane.scope.cancel()
+        return True
+
+    def check_timeout(self, lane: Lane, now: float) -> float:
+        """Cancel what a lane has in flight if its time is over; else, when it will be."""
+        rank, timeouts = lane.task, self.results.plan.timeouts
+        if rank < 0 or timeouts is None:
+            return math.inf
+        when = self.results.columns.started[rank] + timeouts[rank]
+        if when > now:
+            return when
+        self.doom_lane(lane, rank, self._timed_out(rank))
+        return math.inf
+
     @enable_ki_protection
     def cancelled(self, pump: Pump) -> None:
         # Trio resumes Trio tasks in any order: this worker may be the first to learn that the
@@ -183,20 +229,20 @@ class Attempts:
     # -- its end ------------------------------------------------------------------
 
     @enable_ki_protection
-    def succeeded(self, pump: Pump) -> bool:
+    def succeeded(self, pump: Ended) -> bool:
         if pump.doom:
             self._dooms.pop(pump.task, None)
         return self.endings.succeeded(pump.task, pump.generation)
 
     @enable_ki_protection
-    def fail(self, pump: Pump, error: Exception) -> None:
+    def fail(self, pump: Ended, error: Exception) -> None:
         if pump.doom or self.is_over():
             self._end_cancelled(pump.task, pump.generation, error)
         else:
             self.endings.failed(pump.task, pump.generation, Ending.ERROR, error)
 
     @enable_ki_protection
-    def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
+    def settle(self, pump: Ended, error: Exception | None, cancelled: bool) -> None:
         self.results.columns.finished[pump.task] = trio.current_time()
         generation = pump.generation
         if pump.doom or cancelled or self.is_over():
@@ -208,6 +254,21 @@ class Attempts:
                 "a Cancelled must not be kept and raised elsewhere"
             )
         self.endings.failed(pump.forget(), generation, Ending.ERROR, error)
+
+    def go_on_awaiting(self, report: Ended, awaitable: Any) -> None:
+        """A plain function has returned an awaitable: a pump is to see the attempt through."""
+        rank = report.task
+        self._begun[rank] = awaitable
+        self._dooms.pop(rank, None)  # it came too late for the function, and the rest is new
+        self.results.columns.attempts[rank] -= 1
+        self.flags[rank] |= PREPARED
+        self.queue.give_back(rank)
+
+    def abandon(self) -> None:
+        """The run is over: what was not awaited never will be."""
+        for awaitable in self._begun.values():
+            if hasattr(awaitable, "close"):
+                awaitable.close()
 
     def _end_cancelled(self, rank: int, generation: int, raised: Exception | None) -> None:
         """The state follows the cause; what the action raised meanwhile is kept."""

@@ -13,11 +13,24 @@ from typing import TYPE_CHECKING
 COMPILED = os.environ.get("TGTRIO_PURE") != "1"
 
 if TYPE_CHECKING:
-    from ._pump import FOREIGN, IDLE, INLINE, PREPARED, RENEW, REPORTED, SLICE, Dispatch, Pump
+    from ._lane import AWAITABLE, RAISED, RETURNED, Lane, LaneGroup
+    from ._pump import (
+        FOREIGN,
+        IDLE,
+        INLINE,
+        PREPARED,
+        RENEW,
+        REPORTED,
+        SLICE,
+        THREADED,
+        Dispatch,
+        Pump,
+    )
     from ._ready_queue import ReadyQueue
 else:
     if COMPILED:
         try:
+            from ._lane import AWAITABLE, RAISED, RETURNED, Lane, LaneGroup
             from ._pump import (
                 FOREIGN,
                 IDLE,
@@ -26,6 +39,7 @@ else:
                 RENEW,
                 REPORTED,
                 SLICE,
+                THREADED,
                 Dispatch,
                 Pump,
             )
@@ -47,21 +61,32 @@ else:
             RENEW,
             REPORTED,
             SLICE,
+            THREADED,
             Dispatch,
             Pump,
         )
         from ._ready_queue_py import ReadyQueue
 
+        AWAITABLE = RAISED = RETURNED = Lane = LaneGroup = (
+            None  # there are no lanes beside the twins
+        )
+
 __all__ = [
+    "AWAITABLE",
     "COMPILED",
     "FOREIGN",
     "IDLE",
     "INLINE",
     "PREPARED",
+    "RAISED",
     "RENEW",
     "REPORTED",
+    "RETURNED",
     "SLICE",
+    "THREADED",
     "Dispatch",
+    "Lane",
+    "LaneGroup",
     "Pump",
     "ReadyQueue",
 ]

@@ -10,6 +10,7 @@ from trio.lowlevel import enable_ki_protection
 
 from ._backend import Dispatch, Pump, ReadyQueue
 from ._errors import StoreError
+from ._lanes import Lanes
 from ._worker import work
 
 
@@ -41,11 +42,12 @@ class Crew:
     Args:
         run: The run.
         queue: Of the run.
+        lanes: The threads of the run; None if it needs none.
         limit: How many workers there may be.
     """
 
-    def __init__(self, run: Run, queue: ReadyQueue, limit: int) -> None:
-        self._run, self._queue, self._limit = run, queue, limit
+    def __init__(self, run: Run, queue: ReadyQueue, lanes: Lanes | None, limit: int) -> None:
+        self._run, self._queue, self._lanes, self._limit = run, queue, lanes, limit
         self.pumps: list[Pump] = []
         self._idle = trio.lowlevel.ParkingLot()
         self._waking = False  # a worker was woken or started and has not run since
@@ -64,10 +66,12 @@ class Crew:
     def disband(self) -> None:
         """The run is over: let go of it."""
         self.pumps.clear()
-        del self._run, self._dispatch
+        del self._run, self._dispatch, self._lanes
 
     def cancel(self) -> None:
         """Cancel everything that is in flight."""
+        if self._lanes is not None:
+            self._lanes.close()
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ._actions import Action
-from ._backend import FOREIGN, INLINE, PREPARED, Dispatch, ReadyQueue
+from ._backend import COMPILED, FOREIGN, INLINE, PREPARED, THREADED, Dispatch, ReadyQueue
 from ._columns import Columns
 from ._hygiene import LOCKS
 from ._limits import Gates
@@ -81,9 +81,11 @@ def kinds_of(actions: list[Action]) -> bytearray:
 
 
 def _kind(action: Action) -> int:
-    if action.wants_context or not (action.is_async or action.inline):
+    if action.wants_context:
         return PREPARED
-    return 0 if action.is_async else INLINE
+    if action.is_async or action.inline:
+        return 0 if action.is_async else INLINE
+    return THREADED if COMPILED else PREPARED
 
 
 def flags_of(plan: Plan, gates: Gates) -> bytearray:

@@ -157,7 +157,7 @@ class Engine:
             self._durable,
             self._chronicle,
         )
-        self._crew = Crew(self, parts.queue, self._limit)
+        self._crew = Crew(self, parts.queue, parts.lanes, self._limit)
         self.queue, self.columns, self.results = parts.queue, parts.columns, parts.results
 
     # -- the life of a run ----------------------------------------------------------
@@ -176,7 +176,7 @@ class Engine:
             async with trio.open_nursery() as nursery:
                 self._crew.begin(nursery, parts.dispatch)
                 await self._until_all_ended(parts)
-                nursery.cancel_scope.cancel()
+                self._crew.cancel()
         finally:
             trio.lowlevel.remove_instrument(slices)
             self._crew.end()
@@ -254,6 +254,9 @@ class Engine:
 
     def _end_all(self, parts: Parts) -> None:
         """The nursery is closed, nothing runs: give back what the attempts had."""
+        if parts.lanes is not None:
+            parts.lanes.collect()
+        parts.attempts.abandon()
         for pump in self._crew.pumps:
             if pump.task >= 0:  # an interrupt cut its worker short
                 parts.attempts.settle(pump, None, cancelled=True)
@@ -412,12 +415,22 @@ class Engine:
         """Cancel one task; its dependents go by their policies."""
         if self._parts is None or self.queue.unfinished == 0:
             return
+        doom = Doom(Ending.CANCELLED, None, reason)
+        lanes = self._parts.lanes
+        if self._crew_doomed(rank, doom) or (lanes is not None and lanes.cancel(rank, doom)):
+            return
+        self._parts.endings.unstarted(rank, Ending.CANCELLED, Failure(reason))
+        if lanes is not None and self.queue.state(rank) == RUNNING:
+            lanes.cancel(rank, doom)  # a lane has taken it meanwhile
+        self.changed()
+
+    def _crew_doomed(self, rank: int, doom: Doom) -> bool:
+        assert self._parts is not None
         for pump in self._crew.pumps:
             if pump.task == rank:
-                self._parts.attempts.doom(pump, Doom(Ending.CANCELLED, None, reason))
-                return
-        self._parts.endings.unstarted(rank, Ending.CANCELLED, Failure(reason))
-        self.changed()
+                self._parts.attempts.doom(pump, doom)
+                return True
+        return False
 
     # -- the store -------------------------------------------------------------------------
 

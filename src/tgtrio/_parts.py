@@ -17,7 +17,7 @@ import trio
 from ._actions import Action
 from ._admission import Admission
 from ._attempts import Attempts
-from ._backend import PREPARED, REPORTED, ReadyQueue
+from ._backend import PREPARED, REPORTED, THREADED, ReadyQueue
 from ._borrowing import Borrowing
 from ._breakers import Breakers
 from ._cache import CacheOfExecutor, CacheOfPast, ResponseCache
@@ -30,6 +30,7 @@ from ._ends import End
 from ._guards import Guards
 from ._holds import ActionBits, ActionHolds
 from ._identity import record_key
+from ._lanes import Lanes
 from ._limits import Gates
 from ._lookups import CacheOfStore
 from ._plan import Plan
@@ -50,6 +51,12 @@ class Run(Protocol):
 
     def wake(self) -> None:
         """Wake a worker, or start one."""
+
+    def resting(self) -> None:
+        """Nobody may start now: see whether that is right."""
+
+    def interrupted(self, error: BaseException) -> None:
+        """Something that no action may swallow: end the run, and raise it from there."""
 
     def changed(self) -> None:
         """Something changed from outside a pump: see to it that it takes effect."""
@@ -133,10 +140,12 @@ class Parts:
         self.sharing = self._make_sharing()
         self.endings = self._make_endings()
         self.admission = self._make_admission(self._mark_keyed(flags, journal))
-        self.attempts = self._make_attempts(graph_id, run_id, limit)
+        self.attempts = self._make_attempts(graph_id, run_id, limit, flags)
         self.dispatch = make_dispatch(
             self.attempts, self.queue, plan, actions, self.columns, kinds, flags
         )
+        threaded = any(kind & THREADED for kind in kinds)
+        self.lanes = Lanes(run, self.dispatch, self.attempts, limit) if threaded else None
 
     def dissolve(self) -> None:
         """Let go of all parts, which know each other."""
@@ -268,7 +277,7 @@ class Parts:
             endings=self.endings,
         )
 
-    def _make_attempts(self, graph_id: str, run_id: str, limit: int) -> Attempts:
+    def _make_attempts(self, graph_id: str, run_id: str, limit: int, flags: bytearray) -> Attempts:
         return Attempts(
             graph_id=graph_id,
             run_id=run_id,
@@ -284,7 +293,13 @@ class Parts:
             end_of_run=self._run.end_of_run,
             is_over=self._run.is_over,
             wake=self._run.wake,
+            call_lane=lambda: self._lanes().call(),
+            flags=flags,
         )
+
+    def _lanes(self) -> Lanes:
+        assert self.lanes is not None
+        return self.lanes
 
     def _mark_keyed(self, flags: bytearray, journal: Journal | None) -> bytearray:
         """Which tasks may be served from others; the pump is told to ask for them."""

@@ -5,6 +5,16 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from ._ready_queue cimport ReadyQueue
 
+cdef extern from *:
+    """
+    static int tgtrio_is_awaitable(PyObject *value) {
+        PyAsyncMethods *methods = Py_TYPE(value)->tp_as_async;
+        return methods != NULL && methods->am_await != NULL;
+    }
+    """
+    # Has its type an `__await__`? `hasattr` takes ten times as long to say no.
+    bint is_awaitable "tgtrio_is_awaitable" (object value) noexcept
+
 
 @cython.final
 cdef class Dispatch:

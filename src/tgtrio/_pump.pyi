@@ -27,6 +27,8 @@ FOREIGN: int  # a limiter of the caller's bounds it
 INLINE: int  # a plain function, called on the event loop
 PREPARED: int  # it takes more than `await action(args)`
 REPORTED: int  # the host wants to hear of its success
+THREADED: int  # a plain function, called by a thread lane; compiled pumps only
+SLOW: int  # the bits of what the host prepares, whatever else the task is
 
 # Why a pump stopped (`Pump.why`).
 IDLE: int  # no task may start now
@@ -61,6 +63,9 @@ class Host(Protocol):
     def leaked(self, pump: Pump) -> Exception | None:
         """The action may have left a scope, a nursery or a lock behind: put it in order."""
 
+    def call_lane(self) -> None:
+        """A task may start that is for a thread lane; it was given back."""
+
     def wake(self) -> None:
         """Work is ready that this worker leaves waiting: wake another, or start one."""
 
@@ -72,7 +77,7 @@ class Dispatch:
         queue: Its ready queue, of the same backend.
         plan: The frozen graph.
         functions: For each action of the plan, what to call.
-        kinds: For each action, INLINE, PREPARED and REPORTED, a byte each. The host may change
+        kinds: For each action, INLINE, THREADED, PREPARED and REPORTED, a byte each. The host may change
             them at any time.
         flags: Like `plan.flags`, with FOREIGN, PREPARED and REPORTED added.
         columns: Where start, end, attempts and responses are written.

@@ -30,7 +30,8 @@ cdef enum Bits:
     INLINE_ = 16
     PREPARED_ = 32
     REPORTED_ = 64
-    SLOW = INPUTS_ | EXPIRES_ | FOREIGN_ | PREPARED_
+    THREADED_ = 128
+    SLOW_ = INPUTS_ | EXPIRES_ | FOREIGN_ | PREPARED_
     WATCHED = TIMED_ | EXPIRES_
 
 cdef enum Why:
@@ -40,6 +41,7 @@ cdef enum Why:
 
 assert (_INPUTS, _TIMED, _EXPIRES) == (INPUTS_, TIMED_, EXPIRES_)
 FOREIGN, INLINE, PREPARED, REPORTED = FOREIGN_, INLINE_, PREPARED_, REPORTED_
+THREADED, SLOW = THREADED_, SLOW_
 IDLE, SLICE, RENEW = IDLE_, SLICE_, RENEW_
 
 cdef double SLICE_SECONDS = 0.001
@@ -227,7 +229,13 @@ cdef class Pump:
                 return False
             self.kind = d.kinds[d.action[task]] | d.flags[task]
             self.task = task
-            if self.kind & SLOW:
+            if self.kind & THREADED_ and not self.kind & SLOW_:
+                d.queue.give_back(task)
+                self.task = -1
+                self.why = IDLE_
+                d.host.call_lane()
+                return False
+            if self.kind & SLOW_:
                 self.action = d.host.prepare(self)
                 if self.action is None:
                     self.task = -1
@@ -268,7 +276,7 @@ cdef class Pump:
             result = function(d.args[self.task])
         finally:
             PyContext_Exit(self.context)
-        if PyCoro_CheckExact(result) or hasattr(type(result), "__await__"):
+        if is_awaitable(result):
             self.action = _steps(result)  # a lambda around an async function, say
             return True
         self.succeed(result)
@@ -352,7 +360,7 @@ cdef object _steps(object awaitable):
     """The iterator behind whatever an action returned."""
     if PyCoro_CheckExact(awaitable):
         return awaitable
-    if not hasattr(type(awaitable), "__await__"):
+    if not is_awaitable(awaitable):
         raise TypeError(
             f"the action returned a {type(awaitable).__name__}, which cannot be awaited"
         )

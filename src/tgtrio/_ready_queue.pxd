@@ -49,6 +49,7 @@ cdef class ReadyQueue:
     cpdef int complete(self, int32_t task, int state) except -1
     cpdef int32_t complete_and_next(self, int32_t task, int state) except -2
     cpdef bint startable(self) noexcept
+    cpdef int give_back(self, int32_t task) except -1
 
     cdef int _check(self, int32_t task) except -1
     cdef int _check_running(self, int32_t task) except -1

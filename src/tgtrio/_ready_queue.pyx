@@ -366,10 +366,11 @@ cdef class ReadyQueue:
         for task in range(self.total):
             self.end(task, state)
 
-    def give_back(self, int32_t task):
+    cpdef int give_back(self, int32_t task) except -1:
         self._check_owning(task)
         self._leave(task)
         self._make_ready(task)
+        return 0
 
     # -- set aside ---------------------------------------------------------------
 
