@@ -27,7 +27,8 @@ import tgtrio
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_SOURCE = (".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.c", "cython_debug")
-COMPILED = ("_ready_queue", "_pump")
+TWINS = ("_ready_queue", "_pump")  # what has a twin in Python
+COMPILED = (*TWINS, "_lane")
 SUFFIX = EXTENSION_SUFFIXES[0]
 NO_COMPILER = shutil.which("false") or "false"
 SWITCHES = ("CI", "CC", "TGTRIO_NO_EXT", "TGTRIO_DEBUG", "TGTRIO_COVERAGE", "TGTRIO_SANITIZE")
@@ -219,8 +220,8 @@ def test_what_an_earlier_build_left_in_the_sources_is_not_shipped(
 
 def test_the_extensions_of_the_build_are_those_of_the_sources() -> None:
     assert {Path(name).stem for name in sources(".pyx")} == set(COMPILED)
-    for name in COMPILED:  # what describes both, and the twin
-        assert {f"tgtrio/{name}.pyi", f"tgtrio/{name}_py.py"} <= sources(".py", ".pyi")
+    assert {f"tgtrio/{name}.pyi" for name in COMPILED} <= sources(".pyi")
+    assert {f"tgtrio/{name}_py.py" for name in TWINS} <= sources(".py")
 
 
 def test_the_command_is_there_to_be_called() -> None:

@@ -67,9 +67,7 @@ else:
         )
         from ._ready_queue_py import ReadyQueue
 
-        AWAITABLE = RAISED = RETURNED = Lane = LaneGroup = (
-            None  # there are no lanes beside the twins
-        )
+        AWAITABLE = RAISED = RETURNED = Lane = LaneGroup = None  # the twins have no lanes
 
 __all__ = [
     "AWAITABLE",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import trio
@@ -12,6 +13,10 @@ from ._backend import Dispatch, Pump, ReadyQueue
 from ._errors import StoreError
 from ._lanes import Lanes
 from ._worker import work
+
+# Why a worker is about to look for work; bits of `Dispatch.looking`.
+WAKING = 1  # it was woken or started and has not run since
+GIVING_WAY = 2  # it is at a checkpoint
 
 
 class Run(Protocol):
@@ -50,8 +55,6 @@ class Crew:
         self._run, self._queue, self._lanes, self._limit = run, queue, lanes, limit
         self.pumps: list[Pump] = []
         self._idle = trio.lowlevel.ParkingLot()
-        self._waking = False  # a worker was woken or started and has not run since
-        self._giving_way = False  # a worker is at a checkpoint, and will look for work then
         self._nursery: trio.Nursery | None = None
         self._dispatch: Dispatch | None = None
 
@@ -78,7 +81,16 @@ class Crew:
     @property
     def about_to_look(self) -> bool:
         """Will a worker look for work by itself?"""
-        return self._waking or self._giving_way
+        assert self._dispatch is not None
+        return bool(self._dispatch.looking)
+
+    def _looks(self, why: int) -> None:
+        assert self._dispatch is not None
+        self._dispatch.looking |= why
+
+    def _has_looked(self, why: int) -> None:
+        if self._dispatch is not None:
+            self._dispatch.looking &= ~why
 
     def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         """Start a Trio task of the run."""
@@ -86,9 +98,14 @@ class Crew:
         self._nursery.start_soon(self._guarded, function)
 
     async def _guarded(self, function: Callable[[], Awaitable[None]]) -> None:
+        with self._guard():
+            await function()
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
         """A defect of the engine ends the run bare, not in a group of the nursery's."""
         try:
-            await function()
+            yield
         except trio.Cancelled:
             raise
         except StoreError as error:
@@ -99,26 +116,28 @@ class Crew:
     @enable_ki_protection
     def wake(self) -> None:
         """Wake one worker, or start one; it wakes the next if work is still ready."""
-        if self.about_to_look or self._nursery is None:
+        if self._nursery is None or self.about_to_look:
             return
         if self._idle:
-            self._waking = True
+            self._looks(WAKING)
             self._idle.unpark()
         elif len(self.pumps) < self._limit:
             self.start_worker()
 
     def start_worker(self) -> None:
         """Start a worker."""
-        self._waking = True
-        self.spawn(self._work)
+        assert self._nursery is not None
+        self._looks(WAKING)
+        self._nursery.start_soon(self._work)
 
     async def _work(self) -> None:
-        self._waking = False
-        assert self._dispatch is not None
-        trio_task = trio.lowlevel.current_task()
-        pump = Pump(self._dispatch, trio_task)
-        self.pumps.append(pump)
-        await work(self, pump, trio_task)
+        with self._guard():
+            self._has_looked(WAKING)
+            assert self._dispatch is not None
+            trio_task = trio.lowlevel.current_task()
+            pump = Pump(self._dispatch, trio_task)
+            self.pumps.append(pump)
+            await work(self, pump, trio_task)
 
     # -- what a worker asks for ------------------------------------------------------
 
@@ -126,7 +145,7 @@ class Crew:
         """Nothing may start now: park until something may."""
         self._run.resting()
         await self._idle.park()
-        self._waking = False
+        self._has_looked(WAKING)
 
     async def give_way(self) -> None:
         """Let the rest of the program have a turn.
@@ -134,14 +153,15 @@ class Crew:
         One worker comes back for the work that is ready. The others, should there be any, park:
         all of them have one time slice together.
         """
-        if self._giving_way:
+        assert self._dispatch is not None
+        if self._dispatch.looking & GIVING_WAY:
             await self.rest()
             return
-        self._giving_way = True
+        self._looks(GIVING_WAY)
         try:
             await trio.lowlevel.checkpoint()
         finally:
-            self._giving_way = False
+            self._has_looked(GIVING_WAY)
 
     def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
         self._run.settle(pump, error, cancelled)

@@ -38,6 +38,7 @@ cdef class Dispatch:
     cdef int slice_left  # under other clocks: tasks that may start in this batch
     cdef dict locks
     cdef public bint ended
+    cdef public int looking
     cdef public int64_t generation
 
     cdef double now(self) except -1

@@ -77,8 +77,8 @@ class Dispatch:
         queue: Its ready queue, of the same backend.
         plan: The frozen graph.
         functions: For each action of the plan, what to call.
-        kinds: For each action, INLINE, THREADED, PREPARED and REPORTED, a byte each. The host may change
-            them at any time.
+        kinds: For each action, INLINE, THREADED, PREPARED and REPORTED, a byte each. The host may
+            change them at any time.
         flags: Like `plan.flags`, with FOREIGN, PREPARED and REPORTED added.
         columns: Where start, end, attempts and responses are written.
         context: The caller's; every action runs in a copy.
@@ -105,6 +105,9 @@ class Dispatch:
 
     ended: bool
     """Set when something has ended the run: values that still come are late."""
+
+    looking: int
+    """Not 0 while a worker is about to look for work: nobody need be woken then."""
 
     generation: int
     """Goes up whenever a circuit breaker moves; every attempt remembers it."""

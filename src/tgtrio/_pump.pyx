@@ -287,7 +287,7 @@ cdef class Pump:
         if self.kind & WATCHED:
             self.watched = True
             self.dispatch.host.watch(self)
-        if self.dispatch.queue.startable():
+        if not self.dispatch.looking and self.dispatch.queue.startable():
             self.dispatch.host.wake()
         return 0
 

@@ -55,6 +55,7 @@ class Dispatch:
         self.context, self.clock, self.locks = context, clock, locks
         self.system_offset = system_offset
         self.ended = False
+        self.looking = 0
         self.generation = 0
         self.batch_began()
 
@@ -221,7 +222,7 @@ class Pump:
         if self.kind & WATCHED:
             self._watched = True
             self._dispatch.host.watch(self)
-        if self._dispatch.queue.startable():
+        if not self._dispatch.looking and self._dispatch.queue.startable():
             self._dispatch.host.wake()
 
     # -- the end of an attempt -----------------------------------------------------
