@@ -15,13 +15,9 @@ import pytest
 import trio
 
 import tgtrio._actions
-from tgtrio._actions import (
-    Actions,
-    TaskContext,
-    make_action,
-    start,
-)
+from tgtrio._actions import Actions, make_action, start
 from tgtrio._arguments import output_of
+from tgtrio._context import TaskContext
 from tgtrio._errors import (
     InvalidTypeError,
 )

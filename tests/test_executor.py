@@ -15,8 +15,9 @@ import pytest
 import trio
 import trio.testing
 
-from tgtrio._actions import TaskContext, make_action
+from tgtrio._actions import make_action
 from tgtrio._arguments import output_of
+from tgtrio._context import TaskContext
 from tgtrio._errors import (
     InvalidArgumentError,
     InvalidTypeError,

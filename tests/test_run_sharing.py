@@ -18,7 +18,8 @@ from tgtrio import (
     output_of,
     run_graph,
 )
-from tgtrio._actions import Actions, TaskContext
+from tgtrio._actions import Actions
+from tgtrio._context import TaskContext
 from tgtrio._identity import idempotency_key
 
 from .runs import Args, graph_of, nap, raises, sleeps, states, task

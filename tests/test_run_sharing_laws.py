@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tgtrio import BreakerPolicy, GraphResult, RetryLater, RetryPolicy, Run, TaskState, open_run
-from tgtrio._actions import TaskContext
 from tgtrio._columns import ClockMap
+from tgtrio._context import TaskContext
 
 from .runs import Args, graph_of, nap
 

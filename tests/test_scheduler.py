@@ -9,7 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from tgtrio._actions import Actions, TaskContext
+from tgtrio._actions import Actions
+from tgtrio._context import TaskContext
 from tgtrio._definitions import TaskDefinition
 from tgtrio._errors import (
     DuplicateTaskError,

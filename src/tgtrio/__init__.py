@@ -12,10 +12,11 @@ A module imports only from floors below its own:
     0  _ready_queue _states    who may start next; the tables of states and policies; errors
 """
 
-from ._actions import Action, Actions, TaskContext
+from ._actions import Action, Actions
 from ._arguments import OutputOf, Unavailable, output_of
 from ._breaker import CircuitBreaker, Permit
 from ._breaker_policy import BreakerPolicy, BreakerState, Move
+from ._context import TaskContext
 from ._definitions import TaskDefinition
 from ._errors import (
     CircuitOpenError,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypeVar, overload
 
 import attrs
@@ -22,6 +21,7 @@ import trio
 
 from ._breaker_policy import BreakerPolicy
 from ._checks import check_bool, check_name
+from ._context import TaskContext
 from ._errors import InvalidTypeError, InvalidValueError, UnknownActionError, nearest, shorten
 from ._node import TaskNode
 from ._policies import INHERIT, ActionPolicies, Inherited, check_breaker, check_retry
@@ -29,36 +29,6 @@ from ._retry import RetryPolicy
 from ._signatures import Context, inspect_action
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@attrs.frozen
-class TaskContext:
-    """What an action may know about the task it works for: its second argument.
-
-    Attributes:
-        task_id: The task.
-        action_name: The name under which the action was found.
-        graph_id: The graph of the task, or None if it is executed alone.
-        run_id: The run, or None if it is executed alone.
-        attempt: The number of this attempt, from 0.
-        deadline: The deadline of the task, or None.
-    """
-
-    task_id: str
-    action_name: str
-    graph_id: str | None
-    run_id: str | None
-    attempt: int
-    deadline: datetime | None
-    _key: Callable[[], str | None] = attrs.field(repr=False, eq=False)
-
-    @property
-    def idempotency_key(self) -> str | None:
-        """The same for equal work, whatever the task: for services that fold repeated requests.
-
-        None if the task is not idempotent, or if an input of it is unavailable or no JSON data.
-        """
-        return self._key()
 
 
 @attrs.frozen(kw_only=True)

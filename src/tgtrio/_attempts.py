@@ -15,11 +15,12 @@ import attrs
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ._actions import Action, TaskContext, start
+from ._actions import Action, start
 from ._admission import Admission
 from ._backend import FOREIGN, PREPARED, Lane, Pump, ReadyQueue
 from ._borrowing import Borrowing
 from ._columns import TaskResults
+from ._context import TaskContext, context_of
 from ._endings import Endings
 from ._ends import End
 from ._errors import LeakedScopeError, shorten
@@ -109,31 +110,40 @@ class Attempts:
             raise
         if admitted < 0:
             return None
-        pump.task = admitted
-        return self._attempt(pump, admitted, args)
+        pump.task, pump.args = admitted, args
+        action = self.actions[self.results.plan.action[admitted]]
+        on_disk = None if self.recorder is None else self.recorder.started(admitted)
+        if on_disk is None and (action.is_async or action.inline):
+            return True
+        return self._attempt(pump, action, admitted, args, on_disk)
 
     def _overdue(self, rank: int) -> bool:
         """Its timer is late: something kept the event loop busy."""
         deadline = self.results.plan.nodes[rank].deadline
         return deadline is not None and self.results.clock.trio(deadline) <= trio.current_time()
 
-    async def _attempt(self, pump: Pump, rank: int, args: dict[str, Any]) -> Any:
-        if self.recorder is not None:
-            on_disk = self.recorder.started(rank)
-            if on_disk is not None:
-                await self._until_on_disk(pump, on_disk)
-        plan = self.results.plan
-        node = plan.nodes[rank]
-        context = TaskContext(
-            task_id=node.task_id,
-            action_name=node.action_name,
-            graph_id=self.graph_id,
-            run_id=self.run_id,
-            attempt=self.results.columns.attempts[rank] - 1,
-            deadline=node.deadline,
-            key=functools.partial(self.admission.key, rank, args),
-        )
-        return await start(self.actions[plan.action[rank]], args, context, self.threads)
+    @enable_ki_protection
+    def arguments(self, rank: int) -> dict[str, Any]:
+        return self.admission.arguments(rank)
+
+    @enable_ki_protection
+    def context(self, rank: int, args: dict[str, Any]) -> TaskContext:
+        key = functools.partial(self.admission.key, rank, args)
+        attempt = self.results.columns.attempts[rank] - 1
+        node = self.results.plan.nodes[rank]
+        return context_of(node, self.graph_id, self.run_id, attempt, key)
+
+    async def _attempt(
+        self,
+        pump: Pump,
+        action: Action,
+        rank: int,
+        args: dict[str, Any],
+        on_disk: trio.Event | None,
+    ) -> Any:
+        if on_disk is not None:
+            await self._until_on_disk(pump, on_disk)
+        return await start(action, args, self.context(rank, args), self.threads)
 
     async def _until_on_disk(self, pump: Pump, on_disk: trio.Event) -> None:
         """The attempt has begun once its action is called; its timeout counts from then."""

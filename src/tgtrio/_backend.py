@@ -15,6 +15,7 @@ COMPILED = os.environ.get("TGTRIO_PURE") != "1"
 if TYPE_CHECKING:
     from ._lane import AWAITABLE, RAISED, RETURNED, Lane, LaneGroup
     from ._pump import (
+        CONTEXT,
         FOREIGN,
         IDLE,
         INLINE,
@@ -32,6 +33,7 @@ else:
         try:
             from ._lane import AWAITABLE, RAISED, RETURNED, Lane, LaneGroup
             from ._pump import (
+                CONTEXT,
                 FOREIGN,
                 IDLE,
                 INLINE,
@@ -54,6 +56,7 @@ else:
             )
     if not COMPILED:
         from ._pump_py import (
+            CONTEXT,
             FOREIGN,
             IDLE,
             INLINE,
@@ -72,6 +75,7 @@ else:
 __all__ = [
     "AWAITABLE",
     "COMPILED",
+    "CONTEXT",
     "FOREIGN",
     "IDLE",
     "INLINE",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+from array import array
 from typing import TYPE_CHECKING
 
 import trio
 
 from ._actions import Action
-from ._backend import COMPILED, FOREIGN, INLINE, PREPARED, THREADED, Dispatch, ReadyQueue
+from ._backend import COMPILED, CONTEXT, FOREIGN, INLINE, PREPARED, THREADED, Dispatch, ReadyQueue
 from ._columns import Columns
 from ._hygiene import LOCKS
 from ._limits import Gates
@@ -54,7 +55,7 @@ def make_dispatch(
     plan: Plan,
     actions: list[Action],
     columns: Columns,
-    kinds: bytearray,
+    kinds: array[int],
     flags: bytearray,
 ) -> Dispatch:
     """What the pumps share. Called by the Trio task whose context the actions get copies of."""
@@ -75,17 +76,16 @@ def make_dispatch(
     )
 
 
-def kinds_of(actions: list[Action]) -> bytearray:
+def kinds_of(actions: list[Action]) -> array[int]:
     """What the pump must know of each action."""
-    return bytearray(map(_kind, actions))
+    return array("H", map(_kind, actions))
 
 
 def _kind(action: Action) -> int:
-    if action.wants_context:
-        return PREPARED
+    context = CONTEXT * action.wants_context
     if action.is_async or action.inline:
-        return 0 if action.is_async else INLINE
-    return THREADED if COMPILED else PREPARED
+        return context | INLINE * action.inline
+    return context | (THREADED if COMPILED else PREPARED)
 
 
 def flags_of(plan: Plan, gates: Gates) -> bytearray:

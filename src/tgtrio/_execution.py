@@ -11,10 +11,11 @@ import random
 import attrs
 import trio
 
-from ._actions import Action, TaskContext, start
+from ._actions import Action, start
 from ._breaker import CircuitBreaker, Permit
 from ._breaker_policy import is_failure
 from ._columns import ClockMap
+from ._context import TaskContext, context_of
 from ._errors import CircuitOpenError, shorten
 from ._identity import key_of
 from ._node import TaskNode
@@ -211,15 +212,7 @@ class Execution:
         return self.started + self.timeout_ms / 1000
 
     def _context(self) -> TaskContext:
-        return TaskContext(
-            task_id=self.node.task_id,
-            action_name=self.node.action_name,
-            graph_id=None,
-            run_id=None,
-            attempt=self.attempts - 1,
-            deadline=self.node.deadline,
-            key=self._key,
-        )
+        return context_of(self.node, None, None, self.attempts - 1, self._key)
 
     def _key(self) -> str | None:
         return key_of(self.node) if self.idempotent else None

@@ -5,6 +5,7 @@ Its gate in the queue, and who keeps it closed; its bits for the pump, and who h
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 from ._backend import ReadyQueue
@@ -52,8 +53,8 @@ class ActionBits:
         kinds: The bits that each action has by itself; changed in place, and shared with the pumps.
     """
 
-    def __init__(self, kinds: bytearray) -> None:
-        self._kinds, self._plain = kinds, bytes(kinds)
+    def __init__(self, kinds: array[int]) -> None:
+        self._kinds, self._plain = kinds, list(kinds)
         self._added: dict[str, dict[int, int]] = {}  # by who added them, by action
 
     def set(self, action: int, who: str, bits: int) -> None:

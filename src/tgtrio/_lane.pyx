@@ -26,6 +26,8 @@ import threading
 from math import inf
 
 from ._plan import TIMED as _TIMED
+from ._plan import INPUTS as _INPUTS
+from ._pump import CONTEXT as _CONTEXT
 from ._pump import PREPARED as _PREPARED
 from ._pump import REPORTED as _REPORTED
 from ._pump import SLOW as _SLOW
@@ -36,14 +38,17 @@ cdef extern from "Python.h":
     int PyContext_Exit(object context) except -1
 
 cdef enum Bits:
+    INPUTS_ = 1
     TIMED_ = 2
     PREPARED_ = 32
     REPORTED_ = 64
     THREADED_ = 128
+    CONTEXT_ = 256
 
 cdef int SLOW = _SLOW
 
-assert (_TIMED, _PREPARED, _REPORTED, _THREADED) == (TIMED_, PREPARED_, REPORTED_, THREADED_)
+assert (_INPUTS, _TIMED, _PREPARED) == (INPUTS_, TIMED_, PREPARED_)
+assert (_REPORTED, _THREADED, _CONTEXT) == (REPORTED_, THREADED_, CONTEXT_)
 
 cdef enum Found:
     TAKEN
@@ -229,12 +234,14 @@ cdef class Lane:
         """Call the function of the task in flight; returns the instant of the end."""
         cdef Dispatch d = self.group.dispatch
         cdef int32_t task = self.task
-        cdef object result
+        cdef object function = d.functions[d.action[task]], args, context, result
         self.context = PyContext_Copy(self.home)
         try:
+            args = d.host.arguments(task) if d.flags[task] & INPUTS_ else d.args[task]
+            context = d.host.context(task, args) if d.kinds[d.action[task]] & CONTEXT_ else None
             PyContext_Enter(self.context)
             try:
-                result = d.functions[d.action[task]](d.args[task])
+                result = function(args) if context is None else function(args, context)
             finally:
                 PyContext_Exit(self.context)
         except BaseException as error:

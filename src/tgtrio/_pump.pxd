@@ -1,7 +1,7 @@
 """The fields of the compiled pump. What each method promises stands in the .pyi."""
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 
 from ._ready_queue cimport ReadyQueue
 
@@ -21,7 +21,7 @@ cdef class Dispatch:
     cdef object host
     cdef ReadyQueue queue
     cdef list functions  # by action
-    cdef const uint8_t[::1] kinds  # by action; the host changes them while the run goes on
+    cdef const uint16_t[::1] kinds  # by action; the host changes them while the run goes on
     cdef const uint8_t[::1] flags  # by task, like all that follows
     cdef const int32_t[::1] action
     cdef list args
@@ -52,6 +52,7 @@ cdef class Pump:
     cdef readonly object home  # the cancel status of the worker inside its own scope
     cdef object action  # the iterator of the action in flight; None between attempts
     cdef object context  # its context
+    cdef public object args  # what it is called with
     cdef public int32_t task
     cdef readonly int kind
     cdef readonly int64_t generation

@@ -28,6 +28,7 @@ INLINE: int  # a plain function, called on the event loop
 PREPARED: int  # it takes more than `await action(args)`
 REPORTED: int  # the host wants to hear of its success
 THREADED: int  # a plain function, called by a thread lane; compiled pumps only
+CONTEXT: int  # the action takes a context as its second argument
 SLOW: int  # the bits of what the host prepares, whatever else the task is
 
 # Why a pump stopped (`Pump.why`).
@@ -39,11 +40,18 @@ class Host(Protocol):
     """The run, as the pump sees it."""
 
     def prepare(self, pump: Pump) -> Any:
-        """An awaitable that does all that the attempt of `pump.task` takes, or None: not now.
+        """May the attempt of `pump.task` begin, and how?
 
-        None: the host has given the task back, held it or ended it. It may have let another
-        task take over; `pump.task` names that one then.
+        Returns True for a plain call of the action, with `pump.args`, which the host has set; an
+        awaitable that does all that the attempt takes; or None: the host has given the task back,
+        held it or ended it. It may have let another task take over; `pump.task` names that one.
         """
+
+    def arguments(self, task: int) -> dict[str, Any]:
+        """The arguments of a task with INPUTS."""
+
+    def context(self, task: int, args: dict[str, Any]) -> object:
+        """The second argument of an action with CONTEXT, for the attempt that has just begun."""
 
     def watch(self, pump: Pump) -> None:
         """The action of a task with a timeout or a deadline has suspended."""
@@ -77,8 +85,8 @@ class Dispatch:
         queue: Its ready queue, of the same backend.
         plan: The frozen graph.
         functions: For each action of the plan, what to call.
-        kinds: For each action, INLINE, THREADED, PREPARED and REPORTED, a byte each. The host may
-            change them at any time.
+        kinds: For each action, INLINE, THREADED, CONTEXT, PREPARED and REPORTED, two bytes each.
+            The host may change them at any time.
         flags: Like `plan.flags`, with FOREIGN, PREPARED and REPORTED added.
         columns: Where start, end, attempts and responses are written.
         context: The caller's; every action runs in a copy.
@@ -130,6 +138,8 @@ class Pump:
 
     task: int
     """The task in flight, or -1."""
+    args: Any
+    """What its action is called with."""
     why: int
     kind: int
     """The bits of the task in flight."""

@@ -31,7 +31,8 @@ cdef enum Bits:
     PREPARED_ = 32
     REPORTED_ = 64
     THREADED_ = 128
-    SLOW_ = INPUTS_ | EXPIRES_ | FOREIGN_ | PREPARED_
+    CONTEXT_ = 256
+    SLOW_ = EXPIRES_ | FOREIGN_ | PREPARED_
     WATCHED = TIMED_ | EXPIRES_
 
 cdef enum Why:
@@ -41,7 +42,7 @@ cdef enum Why:
 
 assert (_INPUTS, _TIMED, _EXPIRES) == (INPUTS_, TIMED_, EXPIRES_)
 FOREIGN, INLINE, PREPARED, REPORTED = FOREIGN_, INLINE_, PREPARED_, REPORTED_
-THREADED, SLOW = THREADED_, SLOW_
+THREADED, CONTEXT, SLOW = THREADED_, CONTEXT_, SLOW_
 IDLE, SLICE, RENEW = IDLE_, SLICE_, RENEW_
 
 cdef double SLICE_SECONDS = 0.001
@@ -240,9 +241,15 @@ cdef class Pump:
                 if self.action is None:
                     self.task = -1
                     continue
+                if self.action is True:  # a plain call, with `args`
+                    self.action = None
                 if self.task != task:  # another one has taken over
                     task = self.task
                     self.kind = d.kinds[d.action[task]] | d.flags[task]
+            elif self.kind & INPUTS_:
+                self.args = d.host.arguments(task)
+            else:
+                self.args = d.args[task]
             self.generation = d.generation
             self.why = IDLE_
             self.suspended = False
@@ -262,18 +269,19 @@ cdef class Pump:
     cdef bint call(self) except -1:
         """Call the action; True if that left something to be sent its steps."""
         cdef Dispatch d = self.dispatch
-        cdef object function, result
+        cdef object function, context, result
         if self.action is not None:  # prepared
             self.action = _steps(self.action)
             return True
         function = d.functions[d.action[self.task]]
+        context = d.host.context(self.task, self.args) if self.kind & CONTEXT_ else None
         if not self.kind & INLINE_:
-            result = function(d.args[self.task])
+            result = function(self.args) if context is None else function(self.args, context)
             self.action = result if PyCoro_CheckExact(result) else _steps(result)
             return True
         PyContext_Enter(self.context)
         try:
-            result = function(d.args[self.task])
+            result = function(self.args) if context is None else function(self.args, context)
         finally:
             PyContext_Exit(self.context)
         if is_awaitable(result):
@@ -342,6 +350,7 @@ cdef class Pump:
             self.dispatch.host.leave(self)
         self.action = None
         self.context = None
+        self.args = None
         self.task = -1
         return 0
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from ._ready_queue import ReadyQueue
 
-FOREIGN, INLINE, PREPARED, REPORTED, THREADED = 8, 16, 32, 64, 128
-SLOW = INPUTS | EXPIRES | FOREIGN | PREPARED
+FOREIGN, INLINE, PREPARED, REPORTED, THREADED, CONTEXT = 8, 16, 32, 64, 128, 256
+SLOW = EXPIRES | FOREIGN | PREPARED
 WATCHED = TIMED | EXPIRES
 
 IDLE, SLICE, RENEW = range(3)
@@ -87,6 +87,7 @@ class Pump:
         self._trio_task = trio_task
         self.home: object = None
         self._action: Any = None
+        self.args: Any = None
         self._context: Context | None = None
         self._suspended = self._watched = False
         self.task, self.kind, self.why, self.doom, self.generation = -1, 0, IDLE, 0, 0
@@ -160,15 +161,18 @@ class Pump:
     def _call_ended(self) -> bool:
         """Call the action; False if that left something to be sent its steps."""
         d = self._dispatch
-        function, args = d.functions[d.plan.action[self.task]], d.plan.args[self.task]
+        function = d.functions[d.plan.action[self.task]]
+        given = [self.args]
+        if self.kind & CONTEXT:
+            given.append(d.host.context(self.task, self.args))
         if self.kind & INLINE:
             assert self._context is not None
-            result = self._context.run(function, args)
+            result = self._context.run(function, *given)
             if not hasattr(type(result), "__await__"):
                 self._succeed(result)
                 return True
         else:
-            result = function(args)
+            result = function(*given)
         self._action = _steps(result)
         return False
 
@@ -204,9 +208,14 @@ class Pump:
                 if awaitable is None:
                     self.task = -1
                     continue
-                action = _steps(awaitable)
+                if awaitable is not True:  # else it is a plain call, with `args`
+                    action = _steps(awaitable)
                 task = self.task  # another one may have taken over
                 self.kind = d.kinds[d.plan.action[task]] | d.flags[task]
+            elif self.kind & INPUTS:
+                self.args = d.host.arguments(task)
+            else:
+                self.args = d.plan.args[task]
             self._action = action
             self.generation = d.generation
             self.why = IDLE
@@ -271,7 +280,7 @@ class Pump:
         if self._watched or self.kind & FOREIGN:
             self._watched = False
             self._dispatch.host.leave(self)
-        self._action = self._context = None
+        self._action = self._context = self.args = None
         self.task = -1
 
     def _cancelled(self) -> bool:
