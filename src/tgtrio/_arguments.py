@@ -16,7 +16,9 @@ and reading takes it away again: every value survives the round trip.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import repeat
+from operator import is_
 from typing import Any
 
 import attrs
@@ -29,6 +31,7 @@ from ._states import TaskState
 _encode = msgspec.json.Encoder().encode
 
 DEEPEST = 200
+SHALLOW = 10
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 _MARK = "$output_of"
@@ -56,6 +59,9 @@ class OutputOf:
     @task_id.validator
     def _check_task_id(self, _field: object, value: object) -> None:
         check_name(("output_of", value), "task_id", value)
+
+
+_INNER = frozenset({OutputOf, dict, list})  # what `substitute` must look at
 
 
 def output_of(task_id: str) -> OutputOf:
@@ -132,18 +138,38 @@ def encode_json(owner: Owner, name: str, value: object) -> bytes:
     Raises:
         InvalidArgumentError: Something in it is no JSON data. `path` leads to it.
     """
-    if not (type(value) is dict and _is_flat(value)) and not _is_plain(value):
-        value = check_json(owner, name, value)
-    return _encode(value)
+    return _encode(value if is_plainly_json(value) else check_json(owner, name, value))
 
 
-def _is_plain(value: object) -> bool:
-    """True for the scalars that are beyond doubt."""
-    if value is None or value is True or value is False:
-        return True
-    if type(value) is str:
-        return value.isascii()
-    return type(value) is int and INT_MIN <= value <= INT_MAX
+def is_plainly_json(value: Any, depth: int = SHALLOW) -> bool:
+    """True if a value is JSON data beyond doubt: the common case, and fast.
+
+    False says nothing: whoever must know then asks `check_json`.
+    """
+    kind = type(value)
+    if kind is str:
+        plain: bool = value.isascii()
+    elif kind is int:
+        plain = INT_MIN <= value <= INT_MAX
+    elif kind is float:
+        plain = math.isfinite(value)
+    elif kind is list or kind is tuple:
+        plain = depth > 0 and _are_plain(value, depth - 1)
+    elif kind is dict:
+        plain = (
+            depth > 0 and all(map(_is_plain_key, value)) and _are_plain(value.values(), depth - 1)
+        )
+    else:
+        plain = value is None or kind is bool
+    return plain
+
+
+def _are_plain(items: Iterable[Any], depth: int) -> bool:
+    return all(map(is_plainly_json, items, repeat(depth)))
+
+
+def _is_plain_key(key: object) -> bool:
+    return type(key) is str and key.isascii()
 
 
 def _is_flat(value: dict[Any, Any]) -> bool:
@@ -240,10 +266,27 @@ class _Walk:
 def substitute(args: dict[str, Any], lookup: Callable[[str], object]) -> dict[str, Any]:
     """Put what `lookup(task_id)` returns in place of each `OutputOf`.
 
-    Only containers on the way to an `OutputOf` are copied; the rest is shared with `args`.
+    Only containers on the way to an `OutputOf` are copied; the rest is shared with `args`, which
+    have been checked, and so are not too deep.
     """
-    new: dict[str, Any] = _rebuild(args, lambda o: lookup(o.task_id), lambda container: container)
+    new: dict[str, Any] = _substitute(args, lookup)
     return new
+
+
+def _substitute(value: Any, lookup: Callable[[str], object]) -> Any:
+    kind = type(value)
+    if kind is OutputOf:
+        return lookup(value.task_id)
+    if kind is list:
+        items = [_substitute(item, lookup) if type(item) in _INNER else item for item in value]
+        return value if all(map(is_, items, value)) else items
+    if kind is dict:
+        filled = {
+            key: _substitute(item, lookup) if type(item) in _INNER else item
+            for key, item in value.items()
+        }
+        return value if all(map(is_, filled.values(), value.values())) else filled
+    return value
 
 
 def to_plain(value: Any) -> Any:

@@ -30,7 +30,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ._arguments import DEEPEST, Unavailable, check_json
+from ._arguments import DEEPEST, Unavailable, check_json, is_plainly_json
 from ._errors import InvalidArgumentError
 from ._node import TaskNode
 
@@ -117,10 +117,11 @@ def content_key(node: TaskNode, args: Mapping[str, Any] | None = None) -> str | 
     if args is None or not node.inputs:
         args = node.normalized_args
     else:
-        try:
-            args = check_json(("task", node.task_id), "normalized_args", args)
-        except InvalidArgumentError:
-            return None
+        if not is_plainly_json(args):
+            try:
+                args = check_json(("task", node.task_id), "normalized_args", args)
+            except InvalidArgumentError:
+                return None
     assert args is not None
     return idempotency_key(node.action_name, args, node.resource_ids, node.version)
 
