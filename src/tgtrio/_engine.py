@@ -33,7 +33,7 @@ from ._identity import key_of
 from ._limits import UNBOUNDED, Gates, Limit
 from ._outcome import Ending, Failure
 from ._parts import Parts
-from ._plan import EXPIRES, Plan
+from ._plan import Plan
 from ._results import GraphResult
 from ._settings import Settings
 from ._states import FIRST_TERMINAL, RUNNING, STATES, TaskState
@@ -220,11 +220,10 @@ class Engine:
             reason = f"the graph timed out after {timeout_ms:g} ms"
             when = parts.started + timeout_ms / 1000
             parts.timers.at(when, lambda: self.cut_short(Cause.TIMED_OUT, reason))
-        for rank, flags in enumerate(self.plan.flags):
-            if flags & EXPIRES:
-                deadline = self.plan.nodes[rank].deadline
-                assert deadline is not None
-                parts.timers.at(parts.clock.trio(deadline), functools.partial(self._expire, rank))
+        for rank in self.plan.expiring():
+            deadline = self.plan.nodes[rank].deadline
+            assert deadline is not None
+            parts.timers.at(parts.clock.trio(deadline), functools.partial(self._expire, rank))
         parts.timers.act_until(parts.started)  # what is overdue must not start first
 
     def _expire(self, rank: int) -> None:
