@@ -1,4 +1,4 @@
-"""Builds the compiled ready queue and pump. Everything else is in pyproject.toml.
+"""Builds the compiled modules. Everything else is in pyproject.toml.
 
 Switches, by environment:
     TGTRIO_DEBUG=1      no optimisation, symbols, bounds checks: for gdb and for hunting
@@ -18,7 +18,7 @@ DEBUG, COVERAGE, SANITIZE, NO_EXT = (
     os.environ.get(f"TGTRIO_{name}") == "1" for name in ("DEBUG", "COVERAGE", "SANITIZE", "NO_EXT")
 )
 MUST_COMPILE = os.environ.get("CI") == "true"
-MODULES = ["_ready_queue", "_pump", "_lane"]
+MODULES = ["_describing", "_freezing", "_lane", "_pump", "_ready_queue"]
 
 WARNING = """
 ******************************************************************************

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -344,3 +346,18 @@ def test_a_subclass_comes_back_from_its_dict() -> None:
 
 def test_its_public_name() -> None:
     assert TaskGraph.__module__ == "tgtrio"
+
+
+def test_a_graph_that_is_let_go_is_gone_at_once() -> None:
+    """Its nodes are none of the collector's business, so it must not wait for the collector."""
+    gc.disable()
+    try:
+        graph = TaskGraph("g")
+        graph.add_tasks([{"task_id": "a", "action_name": "f"}])
+        graph.freeze()
+        assert list(graph.nodes.items())
+        gone = weakref.ref(graph)
+        del graph
+        assert gone() is None
+    finally:
+        gc.enable()

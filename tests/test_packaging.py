@@ -23,11 +23,12 @@ from typing import Any
 import pytest
 
 import tgtrio
+from tgtrio._compiled import MODULES
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_SOURCE = (".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.c", "cython_debug")
-TWINS = ("_ready_queue", "_pump")  # what has a twin in Python
+TWINS = ("_describing", "_freezing", "_pump", "_ready_queue")  # what has a twin in Python
 COMPILED = (*TWINS, "_lane")
 SUFFIX = EXTENSION_SUFFIXES[0]
 NO_COMPILER = shutil.which("false") or "false"
@@ -219,7 +220,7 @@ def test_what_an_earlier_build_left_in_the_sources_is_not_shipped(
 
 
 def test_the_extensions_of_the_build_are_those_of_the_sources() -> None:
-    assert {Path(name).stem for name in sources(".pyx")} == set(COMPILED)
+    assert {Path(name).stem for name in sources(".pyx")} == set(COMPILED) == set(MODULES)
     assert {f"tgtrio/{name}.pyi" for name in COMPILED} <= sources(".pyi")
     assert {f"tgtrio/{name}_py.py" for name in TWINS} <= sources(".py")
 

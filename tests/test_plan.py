@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tgtrio import DependencyPolicy, TaskGraph, output_of
+from tgtrio import DependencyPolicy, TaskGraph, TgtrioError, output_of
 from tgtrio._plan import EXPIRES, INPUTS, TIMED, Plan
 from tgtrio._states import POLICIES
 
@@ -46,6 +48,8 @@ def check(graph: TaskGraph) -> Plan:
     assert len(plan.dependencies) == len(plan.dependents) == len(expected)
     assert list(plan.indegrees) == [len(node.dependencies) for node in plan.nodes]
     for rank, node in enumerate(plan.nodes):
+        before = plan.dependencies[plan.dependency_offsets[rank] :][: plan.indegrees[rank]]
+        assert [names[dependency] for dependency in before] == list(node.dependencies)
         assert plan.args[rank] is node.normalized_args
         assert plan.actions[plan.action[rank]] == node.action_name
     return plan
@@ -80,6 +84,64 @@ def test_an_older_plan_does_not_know_younger_tasks() -> None:
         plan.rank("b")
     with pytest.raises(KeyError):
         plan.rank("c")
+
+
+def test_a_batch_whose_iterable_adds_tasks_itself() -> None:
+    graph = graph_of("first")
+
+    def tasks() -> Iterator[dict[str, Any]]:
+        yield task("a", "first", action_name="work")
+        graph.add_task("own", "work", dependencies=["first"])
+        yield task("b", "a", action_name="work")
+        yield task("c", "own", action_name="work")
+
+    graph.add_tasks(tasks())
+    assert [node.task_id for node in check(graph).nodes] == ["first", "own", "a", "b", "c"]
+
+
+def test_after_a_refusal_the_plan_is_that_of_what_was_added() -> None:
+    graph = graph_of("a", task("b", "a"))
+    with pytest.raises(TgtrioError):
+        graph.add_task("c", "work", dependencies=["a", "b", "nobody"])
+    with pytest.raises(TgtrioError):
+        graph.add_tasks([task("c", "a", action_name="work"), task("d", "nobody", action_name="x")])
+    graph.add_task("e", "work", dependencies=["b", "a"])
+    assert list(check(graph).dependencies) == [0, 1, 0]
+
+
+EDGES = st.lists(st.sets(st.integers(0, 100), max_size=4), max_size=12)
+
+
+@given(EDGES, st.lists(st.integers(1, 4), min_size=12, max_size=12), st.randoms(), st.booleans())
+def test_however_it_was_described(
+    edges: list[set[int]], sizes: list[int], rng: random.Random, urgent: bool
+) -> None:
+    """One by one, in batches of any order, and with edges that come later."""
+    names = [
+        (str(n), [str(d) for d in sorted({d % n for d in e})] if n else [])
+        for n, e in enumerate(edges)
+    ]
+    graph, late, start = TaskGraph("g"), [], 0
+    for size in sizes:
+        batch = []
+        for name, before in names[start : start + size]:
+            if before and rng.random() < 0.2:
+                late.append((name, before.pop()))
+            priority = rng.choice([0, 1]) if urgent else 0
+            batch.append(task(name, *before, action_name="work", priority=priority))
+        if len(batch) == 1:
+            graph.add_task(**batch[0])
+        else:
+            rng.shuffle(batch)
+            graph.add_tasks(batch)
+        start += size
+        if rng.random() < 0.2:
+            check(graph)
+    for name, dependency in late:
+        graph.add_dependency(name, dependency)
+    expected = {(str(n), str(d % n)) for n, e in enumerate(edges) if n for d in e}
+    plan = check(graph)
+    assert edges_of(plan, plan.dependency_offsets, plan.dependencies) == expected
 
 
 def test_no_ranks_are_kept_where_insertion_is_the_order() -> None:

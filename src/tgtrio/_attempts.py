@@ -98,7 +98,10 @@ class Attempts:
     def prepare(self, pump: Pump) -> Any:
         rank = pump.task
         if rank in self._begun:
-            return self._begun.pop(rank)
+            if rank in self._dooms:  # cancelled while its function was called
+                pump.doom = 1
+                pump.scope.cancel()
+            return self._go_on(rank, self.results.columns.started[rank], self._begun.pop(rank))
         try:
             if pump.kind & EXPIRES and self._overdue(rank):
                 self.queue.give_back(rank)
@@ -211,10 +214,9 @@ class Attempts:
         """Cancel the task in flight in a thread lane; False if it is not this one."""
         if self.is_over():
             return False
-        self._dooms[rank] = doom  # first: the lane may report at any instant
         if not lane.condemn(rank):
-            self._dooms.pop(rank, None)
             return False
+        self._dooms[rank] = doom
         lane.scope.cancel()
         return True
 
@@ -268,17 +270,27 @@ class Attempts:
     def go_on_awaiting(self, report: Ended, awaitable: Any) -> None:
         """A plain function has returned an awaitable: a pump is to see the attempt through."""
         rank = report.task
+        if self.queue.stopped:  # nothing starts any more
+            _close(awaitable)
+            if not self.is_over():
+                drained = Doom(Ending.CANCELLED, None, self.results.end_reason)
+                self._dooms.setdefault(rank, drained)
+            self._end_cancelled(rank, report.generation, None)
+            return
         self._begun[rank] = awaitable
-        self._dooms.pop(rank, None)  # it came too late for the function, and the rest is new
-        self.results.columns.attempts[rank] -= 1
         self.flags[rank] |= PREPARED
         self.queue.give_back(rank)
+
+    async def _go_on(self, rank: int, began: float, awaitable: Any) -> Any:
+        """The attempt, and its timeout, began when the function was called."""
+        self.results.columns.attempts[rank] -= 1
+        self.results.columns.started[rank] = began
+        return await awaitable
 
     def abandon(self) -> None:
         """The run is over: what was not awaited never will be."""
         for awaitable in self._begun.values():
-            if hasattr(awaitable, "close"):
-                awaitable.close()
+            _close(awaitable)
 
     def _end_cancelled(self, rank: int, generation: int, raised: Exception | None) -> None:
         """The state follows the cause; what the action raised meanwhile is kept."""
@@ -311,3 +323,8 @@ class Attempts:
     def _task(self, rank: int) -> str:
         node = self.results.plan.nodes[rank]
         return f"task {shorten(node.task_id)}: action {shorten(node.action_name)}"
+
+
+def _close(awaitable: Any) -> None:
+    if hasattr(awaitable, "close"):
+        awaitable.close()

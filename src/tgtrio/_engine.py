@@ -484,6 +484,7 @@ class Engine:
             self._refuse_to_hang(self._parts)
 
     def _refuse_to_hang(self, parts: Parts) -> None:
+        left = self.queue.unfinished
         awaited = (
             len(parts.timers)
             or (parts.borrowing is not None and parts.borrowing.waiting)
@@ -493,6 +494,8 @@ class Engine:
         )
         if awaited or self._crew.about_to_look or self.end is not None or self.queue.startable():
             return
+        if self.queue.running or self.queue.unfinished != left:
+            return  # a thread lane has taken a task meanwhile
         unfinished = [
             self.plan.nodes[rank].task_id
             for rank in range(len(self.plan))

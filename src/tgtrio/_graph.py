@@ -8,9 +8,9 @@ a younger task need a search, see `_topology`.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from itertools import count
 from os import PathLike
 from typing import Any, Protocol, Self
 
@@ -33,7 +33,7 @@ from ._errors import (
 )
 from ._graph_dict import graph_from_dict, graph_to_dict
 from ._graph_file import read_graph_file, write_graph_file
-from ._node import TaskNode
+from ._node import TaskNode, find_places
 from ._node_view import NodeView
 from ._plan import Plan, freeze
 from ._problems import cycle_error, find_problems, raise_problems, suggest, unknown_dependency
@@ -87,7 +87,9 @@ class TaskGraph:
         self._expire_at_deadline = check_bool(owner, "expire_at_deadline", expire_at_deadline)
         self._index: dict[str, int] = {}
         self._nodes: list[TaskNode] = []
-        self._view = NodeView(self)
+        # The places of the dependencies of each node in turn, which the plan needs and the check
+        # of a new task finds; None: they must be looked up.
+        self._edges: array[int] | None = array("i")
         # Dependencies that add_dependency recorded and that are not in the nodes yet: a task
         # that gets a million of them one by one must not copy its tuple each time.
         self._added: dict[int, dict[str, None]] = {}
@@ -121,7 +123,7 @@ class TaskGraph:
     @property
     def nodes(self) -> Mapping[str, TaskNode]:
         """Task id to `TaskNode`, in the order of insertion: a live, read-only view."""
-        return self._view
+        return NodeView(self)  # kept, it would tie the graph to itself
 
     def __copy__(self) -> Self:
         """Another graph with the same tasks, which goes its own way from here."""
@@ -194,12 +196,15 @@ class TaskGraph:
         index = self._index
         if node.task_id in index:
             raise duplicate_task(node.task_id)
-        for dependency in node.dependencies:
-            if dependency not in index:
-                hint = f"{suggest(dependency, index)}; add it first, or both by add_tasks"
-                raise unknown_dependency(node.task_id, dependency, hint)
+        edges = self._take_edges()
+        if not find_places(node.dependencies, index, self._nodes, 0, edges):
+            self._edges = edges
+            dependency = next(name for name in node.dependencies if name not in index)
+            hint = f"{suggest(dependency, index)}; add it first, or both by add_tasks"
+            raise unknown_dependency(node.task_id, dependency, hint)
         index[node.task_id] = len(self._nodes)
         self._nodes.append(node)
+        self._edges = edges
         if self._topology is not None:
             self._topology.extend([self._places(node)])
         self._changed()
@@ -255,6 +260,7 @@ class TaskGraph:
         self._check_edge(before, after)
         known[dependency] = None
         self._added[after] = known
+        self._edges = None
         self._changed()
 
     def validate(self) -> None:
@@ -339,12 +345,16 @@ class TaskGraph:
         batch.read(items, make)
         self._refuse_if_running()  # the iterable is the caller's code and may have run the graph
         batch.check()
-        self._index.update(zip(batch.nodes, count(len(self._nodes)), strict=False))
-        self._nodes.extend(batch.nodes.values())
+        edges = self._take_edges()
+        self._index.update(batch.places)
+        self._nodes.extend(batch.nodes)
+        if edges is not None and batch.edges is not None:
+            edges.extend(batch.edges)
+            self._edges = edges
         if batch.refers_forward:
             self._in_order = False
         if self._topology is not None:
-            self._topology.extend([self._places(node) for node in batch.nodes.values()])
+            self._topology.extend([self._places(node) for node in batch.nodes])
         self._changed()
 
     def _check_edge(self, before: int, after: int) -> None:
@@ -367,6 +377,11 @@ class TaskGraph:
             self._nodes[place] = self._nodes[place].with_dependencies(tuple(dependencies))
         self._added.clear()
         return self._nodes
+
+    def _take_edges(self) -> array[int] | None:
+        """The edges, to be put back with more; an interrupt on the way makes them be looked up."""
+        edges, self._edges = self._edges, None
+        return edges
 
     def _changed(self) -> None:
         self._plan = None

@@ -34,11 +34,17 @@ class LaneGroup:
     closed: bool
     wanted: bool
     """Another lane should be started, if there may be one."""
+    coming: bool
+    """For the host: set it when a lane is started. It is taken back once the lane runs."""
     next_check: float
     """When the attempts in flight must be looked at for their timeouts, by the Trio clock."""
 
     def take_reports(self) -> list[tuple[int, int, int, int, object]]:
-        """Of attempts that are over: task, generation, doom, how, and the value or the error."""
+        """Of attempts that are over: task, generation, doom, how, and the value or the error.
+
+        Once something was raised, all that ends later is reported too, until nothing is left to
+        be taken: so reports come in the order of the ends.
+        """
 
     def call(self) -> None:
         """Work for a lane is ready: see to it that one comes for it."""

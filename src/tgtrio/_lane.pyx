@@ -61,7 +61,16 @@ cdef enum:
 
 cdef double STAND_BY = 0.0001  # seconds without the GIL, before the spare asks for it again
 
-RETURNED, RAISED, AWAITABLE = range(3)
+# Threads that ask for the GIL get it from Python code only, and a function need not be any.
+cdef double HOLD_ON = 0.001  # seconds until they are asked whether they wait
+cdef object let_others_run = eval("lambda: None")
+
+cdef enum How:
+    RETURNED_
+    RAISED_
+    AWAITABLE_
+
+RETURNED, RAISED, AWAITABLE = RETURNED_, RAISED_, AWAITABLE_
 
 
 @cython.final
@@ -73,11 +82,14 @@ cdef class LaneGroup:
     cdef Lane spare
     cdef bint notified
     cdef readonly bint closed
+    cdef bint behind  # a failure has been reported that Trio has not settled yet
     cdef int in_flight
-    cdef double last_began
+    cdef int64_t begun  # attempts
     cdef double switch_interval
+    cdef double next_turn  # of the other threads, by the Trio clock
     cdef public double next_check
     cdef public bint wanted
+    cdef public bint coming
 
     def __init__(self, Dispatch dispatch not None, notify):
         self.dispatch = dispatch
@@ -91,6 +103,8 @@ cdef class LaneGroup:
         reports = self.reports
         self.reports = []
         self.notified = False
+        if not reports:
+            self.behind = False
         return reports
 
     def call(self):
@@ -105,13 +119,14 @@ cdef class LaneGroup:
     cdef int rouse(self) except -1:
         """Have a spare, if there is none."""
         cdef Lane lane
-        if self.spare is not None or self.wanted or self.closed:
+        if self.spare is not None or self.coming or self.closed:
             return 0
         if self.idle:
+            self.wanted = False
             lane = self.idle.pop()
             self.spare = lane
             lane.bell.release()
-        else:
+        elif not self.wanted:
             self.wanted = True
             self.notify()
         return 0
@@ -153,7 +168,7 @@ cdef class Lane:
         cdef double now
         self.home = PyContext_CopyCurrent()
         self.doom = 0
-        group.wanted = False
+        group.coming = False
         if group.spare is None:
             group.spare = self
         while not group.closed:
@@ -170,6 +185,9 @@ cdef class Lane:
                 if group.dispatch.queue.startable():
                     group.rouse()
                 now = self.attempt()
+                if now >= group.next_turn or not group.dispatch.system_clock:
+                    group.next_turn = now + HOLD_ON
+                    let_others_run()
                 if self.doom:
                     return True
             self.park(found)
@@ -180,7 +198,8 @@ cdef class Lane:
     cdef bint is_needed(self) except -1:
         """Stand by until a task is to be taken here; False if there is none."""
         cdef LaneGroup group = self.group
-        cdef double before, waited
+        cdef int64_t begun = group.begun
+        cdef double before, waited, since = perf_counter()
         while not group.closed and group.dispatch.queue.startable():
             if group.in_flight == 0:
                 return True
@@ -189,7 +208,10 @@ cdef class Lane:
             waited = perf_counter() - before - STAND_BY
             if waited < 0.8 * group.switch_interval:
                 return True  # nobody was calculating: they all wait
-            if group.dispatch.now() - group.last_began > 2 * group.switch_interval:
+            if group.begun != begun:
+                begun = group.begun
+                since = before
+            elif before - since > 2 * group.switch_interval:
                 return True  # they calculate, and for long
         return False
 
@@ -224,7 +246,7 @@ cdef class Lane:
         d.started[task] = now
         d.attempts[task] += 1
         group.in_flight += 1
-        group.last_began = now
+        group.begun += 1
         if kind & TIMED_ and now + d.timeouts[task] < group.next_check:
             group.next_check = now + d.timeouts[task]
             group.notify()
@@ -245,12 +267,12 @@ cdef class Lane:
             finally:
                 PyContext_Exit(self.context)
         except BaseException as error:
-            return self.end(RAISED, error)
+            return self.end(RAISED_, error)
         if is_awaitable(result):
-            return self.end(AWAITABLE, result)
-        return self.end(RETURNED, result)
+            return self.end(AWAITABLE_, result)
+        return self.end(RETURNED_, result)
 
-    cdef double end(self, int how, object value) except -2:
+    cdef double end(self, How how, object value) except -2:
         """The attempt is over: tell the queue, or Trio where it takes more."""
         cdef LaneGroup group = self.group
         cdef Dispatch d = group.dispatch
@@ -259,17 +281,24 @@ cdef class Lane:
         cdef bint told
         self.context = None
         d.finished[task] = now
-        if how == RETURNED:
+        if how == RETURNED_:
             d.responses[task] = value
             if self.doom or d.ended or (
                 d.flags[task] & TIMED_ and now - d.started[task] > d.timeouts[task]
             ):
                 d.marks[task] |= LATE
-        told = how != RETURNED or self.doom or (d.kinds[d.action[task]] | d.flags[task]) & REPORTED_
+        if how == RAISED_:
+            group.behind = True
+        told = (
+            how != RETURNED_
+            or group.behind  # a circuit breaker counts attempts as they end
+            or self.doom
+            or (d.kinds[d.action[task]] | d.flags[task]) & REPORTED_
+        )
         self.task = -1
         group.in_flight -= 1
         if told:
-            group.reports.append((task, self.generation, self.doom, how, value))
+            group.reports.append((task, self.generation, self.doom, <int>how, value))
             group.notify()
         else:
             d.queue.complete(task, SUCCEEDED)

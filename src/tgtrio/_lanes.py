@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextvars
 import functools
 import math
+import weakref
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import trio
@@ -67,9 +68,12 @@ class Lanes:
         self._run, self._attempts = run, attempts
         self._context = contextvars.copy_context()  # what the functions get copies of
         self._limit = limit
-        self._token = trio.lowlevel.current_trio_token()
-        self._group = LaneGroup(dispatch, self._notify)
+        # Weak: a run that is over goes at once, not when the collector comes.
+        hear = functools.partial(_call, weakref.WeakMethod(self._hear))
+        token = trio.lowlevel.current_trio_token()
+        self._group = LaneGroup(dispatch, functools.partial(token.run_sync_soon, hear))
         self._lanes: list[Lane] = []
+        self._home: Any = None
         self._check_at = math.inf
         # Not the limiter of the single thread calls: lanes keep their threads.
         self._threads = trio.CapacityLimiter(math.inf)
@@ -83,14 +87,18 @@ class Lanes:
         """Let all lanes end once nothing is in flight in them."""
         self._group.close()
 
+    @enable_ki_protection
     def cancel(self, rank: int, doom: Doom) -> bool:
         """Cancel a task in flight; False if no lane has it."""
+        self.collect()  # what has been reported is in flight no more
         return any(self._attempts.doom_lane(lane, rank, doom) for lane in self._lanes)
 
     # -- the lanes ----------------------------------------------------------------------
 
     async def _keep(self, lane: Lane) -> None:
         """Give a lane its thread, until all lanes end."""
+        # Private to Trio: the only way to see here that the run is cancelled from outside.
+        self._home = getattr(trio.lowlevel.current_task(), "_cancel_status", None)
         again = True
         while again:
             with trio.CancelScope() as lane.scope:
@@ -102,22 +110,19 @@ class Lanes:
             self._run.changed()  # the slot of what was cancelled is free
 
     def _start(self) -> None:
+        self._group.wanted = False
         if self._group.closed or len(self._lanes) >= self._limit:
-            self._group.wanted = False
             return
+        self._group.coming = True
         lane = Lane(self._group)
         self._lanes.append(lane)
         self._context.copy().run(self._run.spawn, functools.partial(self._keep, lane))
 
     # -- what they report ------------------------------------------------------------------
 
-    def _notify(self) -> None:
-        """Called in the thread of a lane."""
-        self._token.run_sync_soon(self._hear)
-
     def _hear(self) -> None:
+        self.collect()
         try:
-            self.collect()
             if not self._group.closed:
                 if self._group.wanted:
                     self._start()
@@ -129,8 +134,14 @@ class Lanes:
 
     def collect(self) -> None:
         """Settle what the lanes have reported."""
-        for task, generation, doom, how, value in self._group.take_reports():
-            self._settle(Report(task, generation, doom), how, value)
+        try:
+            while reports := self._group.take_reports():
+                if self._home is not None and self._home.effectively_cancelled:
+                    self._attempts.end_of_run()  # its main Trio task may hear of it later
+                for task, generation, doom, how, value in reports:
+                    self._settle(Report(task, generation, doom), how, value)
+        except BaseException as error:  # a defect; whoever cancels a task must not see it
+            self._run.interrupted(error)
 
     def _settle(self, report: Report, how: int, value: object) -> None:
         attempts = self._attempts
@@ -166,3 +177,8 @@ class Lanes:
         if soonest < self._group.next_check:
             self._group.next_check = soonest
         self._set_check()
+
+
+def _call(method: weakref.WeakMethod[Callable[[], object]]) -> None:
+    if (bound := method()) is not None:
+        bound()

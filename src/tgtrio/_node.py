@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from math import isfinite
-from operator import attrgetter
-from typing import Any, cast, final
+from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
@@ -22,11 +20,20 @@ from ._checks import (
     check_number,
     describe,
 )
+from ._compiled import COMPILED
 from ._errors import CycleError, InvalidTypeError, InvalidValueError, nearest, shorten
 from ._states import DependencyPolicy
 
-_NONE: tuple[str, ...] = ()  # one object in all of CPython, so "is" finds the default
-_ABORT = DependencyPolicy.ABORT
+if TYPE_CHECKING or COMPILED:
+    from ._describing import NodeWriter
+else:
+    from ._describing_py import NodeWriter
+
+# Bits: what a task needs beyond the plain call of its action.
+INPUTS = 1  # its args hold `output_of`
+TIMED = 2  # an attempt has a timeout
+EXPIRES = 4  # it fails at its deadline
+
 _POLICY_OF = {policy.value: policy for policy in DependencyPolicy}
 
 
@@ -83,10 +90,10 @@ class TaskNode:
         task_id: str,
         action_name: str,
         normalized_args: Mapping[str, Any] | None = None,
-        resource_ids: Iterable[str] = _NONE,
+        resource_ids: Iterable[str] = (),
         version: str = "1",
-        dependencies: Iterable[str] = _NONE,
-        on_dep_fail: DependencyPolicy | str = _ABORT,
+        dependencies: Iterable[str] = (),
+        on_dep_fail: DependencyPolicy | str = DependencyPolicy.ABORT,
         priority: float = 0.0,
         deadline: datetime | None = None,
         task_timeout_ms: float | None = None,
@@ -95,83 +102,36 @@ class TaskNode:
         expire_at_deadline: bool | None = None,
         estimate_ms: float | None = None,
     ) -> None:
-        # A million tasks come through here: what is plainly right costs a comparison, and only
-        # the rest goes to a check.
-        if type(task_id) is not str or not task_id or not task_id.isascii():
-            task_id = check_name(("task", task_id), "task_id", task_id)
-        owner: Owner = ("task", task_id)
-        if type(action_name) is not str or not action_name or not action_name.isascii():
-            action_name = check_name(owner, "action_name", action_name)
-        args: dict[str, Any] = {}
-        inputs = _NONE
-        if normalized_args is not None:
-            args, inputs = check_arguments(task_id, normalized_args)
-        if type(version) is not str or not version or not version.isascii():
-            version = check_name(owner, "version", version)
-        before = _NONE
-        if dependencies is not _NONE:
-            before = check_names(owner, "dependencies", dependencies)
-        if inputs:
-            before = tuple(dict.fromkeys(before + inputs))
-        if task_id in before:
-            raise CycleError(f"{describe(owner)} depends on itself", (task_id, task_id))
-        resources = _NONE
-        if resource_ids is not _NONE:
-            resources = check_names(owner, "resource_ids", resource_ids)
-        if type(on_dep_fail) is not DependencyPolicy:
-            on_dep_fail = _policy(owner, on_dep_fail)
-        if type(priority) is not float or not isfinite(priority):
-            priority = check_number(owner, "priority", priority)
-        if deadline is not None:
-            _check_deadline(owner, deadline)
-        if task_timeout_ms is not None:
-            task_timeout_ms = check_milliseconds(owner, "task_timeout_ms", task_timeout_ms)
-        if max_retries is not None:
-            max_retries = check_count(owner, "max_retries", max_retries)
-        if idempotent is not None:
-            check_bool(owner, "idempotent", idempotent, "True, False or None")
-        if expire_at_deadline is not None:
-            _check_expiry(owner, expire_at_deadline, deadline)
-        if estimate_ms is not None:
-            estimate_ms = check_milliseconds(owner, "estimate_ms", estimate_ms, zero=True)
-        draft: Any = self
-        object.__setattr__(self, "__class__", _Draft)
-        draft.task_id = task_id
-        draft.action_name = action_name
-        draft.normalized_args = args
-        draft.resource_ids = resources
-        draft.version = version
-        draft.dependencies = before
-        draft.on_dep_fail = on_dep_fail
-        draft.priority = priority
-        draft.deadline = deadline
-        draft.task_timeout_ms = task_timeout_ms
-        draft.max_retries = max_retries
-        draft.idempotent = idempotent
-        draft.expire_at_deadline = expire_at_deadline
-        draft.estimate_ms = estimate_ms
-        draft.inputs = inputs
-        draft.__class__ = TaskNode
+        given = (
+            task_id,
+            action_name,
+            normalized_args,
+            resource_ids,
+            version,
+            dependencies,
+            on_dep_fail,
+            priority,
+            deadline,
+            task_timeout_ms,
+            max_retries,
+            idempotent,
+            expire_at_deadline,
+            estimate_ms,
+        )
+        # A million tasks come through here: what is plainly right is written by one compiled
+        # call, and only the rest goes through the checks.
+        if not _write_plain(self, given):
+            _write(self, _checked(*given))
 
     def with_dependencies(self, dependencies: tuple[str, ...]) -> TaskNode:
         """The same task with other dependencies, which the caller has checked."""
-        node: Any = _Draft(*_values_of(self))
-        node.dependencies = dependencies
-        node.__class__ = TaskNode
-        return cast(TaskNode, node)
+        values = {name: getattr(self, name) for name in _NAMES} | {"dependencies": dependencies}
+        node = object.__new__(TaskNode)
+        _write(node, tuple(values.values()))
+        return node
 
 
-# The same slots, not frozen. A frozen class of attrs writes each field by a call, which for a
-# million tasks of fifteen fields is more than all checks together; so a node is one of these
-# until its fields are written.
-_Draft: Any = attrs.make_class(
-    "_Draft",
-    {field.name: attrs.field() for field in attrs.fields(TaskNode)},
-    slots=True,
-    weakref_slot=False,
-)
-_values_of = attrgetter(*(field.name for field in attrs.fields(TaskNode)))
-
+_NAMES = tuple(field.name for field in attrs.fields(TaskNode))
 FIELDS = tuple(field.name for field in attrs.fields(TaskNode) if field.init)
 DEFAULTS: dict[str, Any] = {
     name: parameter.default
@@ -180,8 +140,70 @@ DEFAULTS: dict[str, Any] = {
 }
 REQUIRED = tuple(name for name in FIELDS if name not in DEFAULTS)
 
+_writer = NodeWriter(TaskNode, _NAMES, DEFAULTS)
+_write, _write_plain = _writer.write, _writer.write_plain
+find_places, plain_node = _writer.find_places, _writer.plain_node
+
+
+def _checked(
+    task_id: str,
+    action_name: str,
+    normalized_args: Mapping[str, Any] | None,
+    resource_ids: Iterable[str],
+    version: str,
+    dependencies: Iterable[str],
+    on_dep_fail: DependencyPolicy | str,
+    *settings: Any,
+) -> tuple[Any, ...]:
+    """The values of all fields, in order, in the form in which they are kept."""
+    task_id = check_name(("task", task_id), "task_id", task_id)
+    owner: Owner = ("task", task_id)
+    action_name = check_name(owner, "action_name", action_name)
+    args: dict[str, Any] = {}
+    inputs: tuple[str, ...] = ()
+    if normalized_args is not None:
+        args, inputs = check_arguments(task_id, normalized_args)
+    version = check_name(owner, "version", version)
+    before = check_names(owner, "dependencies", dependencies)
+    before = tuple(dict.fromkeys(before + inputs))
+    if task_id in before:
+        raise CycleError(f"{describe(owner)} depends on itself", (task_id, task_id))
+    resources = check_names(owner, "resource_ids", resource_ids)
+    policy = _policy(owner, on_dep_fail)
+    work = (task_id, action_name, args, resources, version, before, policy)
+    return (*work, *_checked_settings(owner, *settings), inputs)
+
+
+def _checked_settings(
+    owner: Owner,
+    priority: float,
+    deadline: datetime | None,
+    task_timeout_ms: float | None,
+    max_retries: int | None,
+    idempotent: bool | None,
+    expire_at_deadline: bool | None,
+    estimate_ms: float | None,
+) -> tuple[Any, ...]:
+    priority = check_number(owner, "priority", priority)
+    if deadline is not None:
+        _check_deadline(owner, deadline)
+    if task_timeout_ms is not None:
+        task_timeout_ms = check_milliseconds(owner, "task_timeout_ms", task_timeout_ms)
+    if max_retries is not None:
+        max_retries = check_count(owner, "max_retries", max_retries)
+    if idempotent is not None:
+        check_bool(owner, "idempotent", idempotent, "True, False or None")
+    if expire_at_deadline is not None:
+        _check_expiry(owner, expire_at_deadline, deadline)
+    if estimate_ms is not None:
+        estimate_ms = check_milliseconds(owner, "estimate_ms", estimate_ms, zero=True)
+    limits = (priority, deadline, task_timeout_ms, max_retries)
+    return (*limits, idempotent, expire_at_deadline, estimate_ms)
+
 
 def _policy(owner: Owner, value: object) -> DependencyPolicy:
+    if isinstance(value, DependencyPolicy):
+        return value
     policy = _POLICY_OF.get(value) if isinstance(value, str) else None
     if policy is None:
         error = InvalidValueError if isinstance(value, str) else InvalidTypeError

@@ -7,25 +7,48 @@ and in the hot path speaks of ranks alone. Arrays are int32 (`array("i")`).
 
 from __future__ import annotations
 
-import math
 import re
 from array import array
 from collections.abc import Iterator
-from itertools import accumulate
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from ._compiled import COMPILED
 from ._identity import canonical_json
+from ._node import EXPIRES as EXPIRES
+from ._node import INPUTS as INPUTS
+from ._node import TIMED as TIMED
 from ._node import TaskNode
-from ._states import POLICIES, effective_policy
 
-_T = TypeVar("_T")
-
-# Bits of `Plan.flags`: what a task needs beyond the plain call of its action.
-INPUTS = 1  # its args hold `output_of`
-TIMED = 2  # an attempt has a timeout
-EXPIRES = 4  # it fails at its deadline
+if TYPE_CHECKING or COMPILED:
+    from ._freezing import (
+        actions,
+        arguments,
+        dispatch_order,
+        edges,
+        flags,
+        inverse,
+        look_up,
+        policies,
+        resource_sets,
+        timeouts,
+        transpose,
+    )
+else:
+    from ._freezing_py import (
+        actions,
+        arguments,
+        dispatch_order,
+        edges,
+        flags,
+        inverse,
+        look_up,
+        policies,
+        resource_sets,
+        timeouts,
+        transpose,
+    )
 
 # Found by a search: a loop over all flags would take a tenth of the time of a whole run.
 _WITH_EXPIRES = re.compile(b"[%s]" % re.escape(bytes(flag for flag in range(8) if flag & EXPIRES)))
@@ -39,6 +62,7 @@ class Description(Protocol):
 
     _nodes: list[TaskNode]
     _index: dict[str, int]
+    _edges: array[int] | None
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -117,117 +141,33 @@ class Plan:
 
 def freeze(graph: Description) -> Plan:
     """Make the plan of a graph. O(n log n + edges)."""
-    order = _dispatch_order(graph._nodes)
-    nodes = graph._nodes if order is None else [graph._nodes[i] for i in order]
-    ranks = None if order is None else _inverse(order)
-    offsets = array("i", accumulate((len(node.dependencies) for node in nodes), initial=0))
-    dependencies = _dependencies(nodes, graph._index, ranks)
-    dependent_offsets, dependents = _transpose(offsets, dependencies)
-    indegrees = array("i", [len(node.dependencies) for node in nodes])
-    actions, action = _number([node.action_name for node in nodes])
-    resource_sets, resource_set = _resource_sets(nodes)
+    given = graph._nodes
+    order = dispatch_order(given)
+    ranks = None if order is None else inverse(order)
+    places = look_up(given, graph._index) if graph._edges is None else graph._edges
+    offsets, dependencies, indegrees = edges(given, places, order, ranks)
+    dependent_offsets, dependents = transpose(offsets, dependencies)
+    nodes = list(given) if order is None else [given[place] for place in order]
+    names, action = actions(nodes)
+    sets, resource_set = resource_sets(nodes)
     return Plan(
-        nodes=list(nodes),
-        args=[node.normalized_args for node in nodes],
+        nodes=nodes,
+        args=arguments(nodes),
         ranks=ranks,
         dependency_offsets=offsets,
         dependencies=dependencies,
         dependent_offsets=dependent_offsets,
         dependents=dependents,
         indegrees=indegrees,
-        policies=_policies(nodes),
-        flags=_flags(nodes, graph.expire_at_deadline),
-        timeouts=_timeouts(nodes),
-        actions=actions,
+        policies=policies(nodes),
+        flags=flags(nodes, graph.expire_at_deadline),
+        timeouts=timeouts(nodes),
+        actions=names,
         action=action,
-        resource_sets=resource_sets,
+        resource_sets=sets,
         resource_set=resource_set,
         index=graph._index,
     )
-
-
-def _dispatch_order(nodes: list[TaskNode]) -> list[int] | None:
-    """Insertion indices by rank, or None where that is the identity.
-
-    Sorts by the last key first: `list.sort` is stable, and compares plain floats fast.
-    """
-    urgency = [-node.priority for node in nodes]
-    deadlines = [math.inf if node.deadline is None else node.deadline.timestamp() for node in nodes]
-    keys = [key for key in (deadlines, urgency) if key and key.count(key[0]) != len(key)]
-    if not keys:
-        return None
-    order = list(range(len(nodes)))
-    for key in keys:
-        order.sort(key=key.__getitem__)
-    return order
-
-
-def _inverse(order: list[int]) -> array[int]:
-    ranks = array("i", bytes(4 * len(order)))
-    for rank, position in enumerate(order):
-        ranks[position] = rank
-    return ranks
-
-
-def _dependencies(
-    nodes: list[TaskNode], index: dict[str, int], ranks: array[int] | None
-) -> array[int]:
-    positions = array("i", [index[name] for node in nodes for name in node.dependencies])
-    return positions if ranks is None else array("i", [ranks[p] for p in positions])
-
-
-def _transpose(offsets: array[int], targets: array[int]) -> tuple[array[int], array[int]]:
-    """The CSR form of the reversed edges: a counting sort by target."""
-    size = len(offsets) - 1
-    counts = [0] * (size + 1)
-    for target in targets:
-        counts[target + 1] += 1
-    reversed_offsets = array("i", accumulate(counts))
-    cursor = reversed_offsets.tolist()
-    sources = array("i", bytes(4 * len(targets)))
-    for source in range(size):
-        for target in targets[offsets[source] : offsets[source + 1]]:
-            sources[cursor[target]] = source
-            cursor[target] += 1
-    return reversed_offsets, sources
-
-
-def _number(values: list[_T]) -> tuple[list[_T], array[int]]:
-    """Distinct values in order of first appearance, and the number of each item's value."""
-    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
-    return list(numbers), array("i", [numbers[value] for value in values])
-
-
-def _policies(nodes: list[TaskNode]) -> bytes:
-    code = {policy: number for number, policy in enumerate(POLICIES)}
-    return bytes(effective_policy(code[node.on_dep_fail], len(node.dependencies)) for node in nodes)
-
-
-def _flags(nodes: list[TaskNode], expire_at_deadline: bool) -> bytes:
-    def flag(node: TaskNode) -> int:
-        expires = expire_at_deadline if node.expire_at_deadline is None else node.expire_at_deadline
-        return (
-            INPUTS * bool(node.inputs)
-            | TIMED * (node.task_timeout_ms is not None)
-            | EXPIRES * (expires and node.deadline is not None)
-        )
-
-    return bytes(map(flag, nodes))
-
-
-def _timeouts(nodes: list[TaskNode]) -> array[float] | None:
-    limits = [node.task_timeout_ms for node in nodes]
-    if limits.count(None) == len(limits):
-        return None
-    return array("d", [math.inf if limit is None else limit / 1000 for limit in limits])
-
-
-def _resource_sets(nodes: list[TaskNode]) -> tuple[list[tuple[str, ...]], array[int] | None]:
-    if not any(node.resource_ids for node in nodes):
-        return [()], None
-    sets: list[tuple[str, ...]] = [tuple(sorted(node.resource_ids)) for node in nodes]
-    distinct, numbers = _number([(), *sets])
-    return distinct, numbers[1:]
 
 
 def _shared_work(plan: Plan) -> bytes:
