@@ -1,214 +1,142 @@
-"""`python -m benchmarks [--quick]`: how fast a run is, beside what one would write by hand.
+"""`python -m benchmarks`: how fast tgtrio is, beside what one would write by hand, and libraries.
 
-Everything is measured in one process, the contestants in turn, several rounds, and the
-median is given: on a machine that others use too, only the ratios mean something.
+Prints Markdown; what is going on goes to standard error.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
-import statistics
-import tempfile
+import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
-import trio
-import trio.testing
+import attrs
+import msgspec
 
-import tgtrio
-from tgtrio._backend import COMPILED
+from . import machine, picture, processes, real_graphs, report
+from .cases import Outcome, Section
+from .peers import BY_HAND, LIBRARIES, OURS, Absent
+from .sections import all_sections
 
-from . import by_hand, workloads
-
-
-async def no_op(args: Any) -> int:
-    return 1
-
-
-async def nap(args: Any) -> None:
-    await trio.sleep(0.01)
+PICTURED = "run-10k"
+STARTED = time.monotonic()
+BUDGET = 15.0  # seconds: a case that has used them up is not measured again
 
 
-async def forever(args: Any) -> None:
-    await trio.sleep_forever()
-
-
-def describe(tasks: Iterator[workloads.Task], **options: Any) -> tgtrio.TaskGraph:
-    graph = tgtrio.TaskGraph("benchmark", **options)
-    graph.add_tasks(tasks)
-    return graph
-
-
-class Stopwatch:
-    """Seconds by name; the median of each."""
-
-    def __init__(self) -> None:
-        self.times: dict[str, list[float]] = {}
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.times.setdefault(name, []).append(time.perf_counter() - start)
-
-    def median(self, name: str) -> float:
-        return statistics.median(self.times[name])
-
-
-def table(title: str, head: list[str], rows: list[list[str]]) -> None:
-    print(f"\n### {title}\n")
-    print(f"| {' | '.join(head)} |")
-    print(f"|{'|'.join('---' if i == 0 else '---:' for i in range(len(head)))}|")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
-
-
-async def no_op_run(size: int, rounds: int) -> None:
-    graph = describe(workloads.layered(size))
-    dependencies = {task_id: node.dependencies for task_id, node in graph.nodes.items()}
-    plain = {task_id: list(names) for task_id, names in dependencies.items()}
-    graph.freeze()
-    watch = Stopwatch()
-    contestants: dict[str, Callable[[], Awaitable[Any]]] = {
-        "tgtrio": lambda: tgtrio.run_graph(graph, {"work": no_op}, idempotent=False),
-        "graphlib + nursery by hand": lambda: by_hand.nursery(plain, no_op),
-        "bare loop, no graph": lambda: by_hand.bare_loop(plain, no_op),
-    }
-    for _ in range(rounds):
-        for name, run in contestants.items():
-            with watch.measure(name):
-                await run()
-    ours = watch.median("tgtrio")
-    table(
-        f"{size:,} no-op async tasks, layered (100 wide, 3 parents each), results kept",
-        ["", "us a task", "times tgtrio"],
-        [
-            [name, f"{watch.median(name) / size * 1e6:.2f}", f"{watch.median(name) / ours:.2f}"]
-            for name in contestants
-        ],
-    )
-
-
-async def features(size: int, rounds: int) -> None:
-    """The same run with more and more of what an engine must do."""
-    graph = describe(
-        {**task, "normalized_args": {"n": number}}  # else all would be one piece of work
-        for number, task in enumerate(workloads.layered(size))
-    )
-    graph.freeze()
-    bare: dict[str, Any] = {"retry": None, "breaker": None, "idempotent": False}
-    watch = Stopwatch()
-
-    async def run(name: str, **options: Any) -> None:
-        with watch.measure(name):
-            await tgtrio.run_graph(graph, {"work": no_op}, **options)
-
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(rounds):
-            await run("no retries, no breakers, no shared work", **bare)
-            await run("all of them")
-            for durability in ("batch", "task"):
-                path = os.path.join(folder, f"{durability}-{number}.db")
-                with tgtrio.RawStore(path, durability=durability) as store:
-                    await run(f"on disk, durability={durability!r}", store=store, **bare)
-    first = watch.median(next(iter(watch.times)))
-    rows = [
-        [
-            name,
-            f"{watch.median(name) / size * 1e6:.2f}",
-            f"{(watch.median(name) - first) / size * 1e6:.2f}",
-        ]
-        for name in watch.times
-    ]
-    table(f"{size:,} no-op tasks, layered, with", ["", "us a task", "more"], rows)
-
-
-async def phases(size: int) -> None:
-    rows = []
-    for shape in (workloads.chain, workloads.star, workloads.layered):
-        watch = Stopwatch()
-        tasks = list(shape(size))
-        graph = tgtrio.TaskGraph(shape.__name__)
-        with watch.measure("add_tasks"):
-            graph.add_tasks(tasks)
-        del tasks
-        with watch.measure("validate"):
-            graph.validate()
-        with watch.measure("freeze"):
-            graph.freeze()
-        with watch.measure("run"):
-            result = await tgtrio.run_graph(graph, {"work": no_op}, idempotent=False)
-        assert result.ok
-        with watch.measure("to_dict"):
-            data = graph.to_dict()
-        with watch.measure("from_dict"):
-            tgtrio.TaskGraph.from_dict(data)
-        rows.append(
-            [shape.__name__, *(f"{watch.median(name) / size * 1e6:.2f}" for name in watch.times)]
-        )
-    table(f"{size:,} tasks, us a task in each phase", ["", *watch.times], rows)
-
-
-async def cancellation(count: int, rounds: int) -> None:
-    watch = Stopwatch()
-    for _ in range(rounds):
-        graph = describe(workloads.wide(count), max_parallel=count)
-        async with tgtrio.open_run(graph, {"work": forever}, idempotent=False) as run:
-            await trio.testing.wait_all_tasks_blocked()
-            assert run.statistics()["running_tasks"] == count
-            with watch.measure("cancel"):
-                run.cancel()
-                await run.wait()
-    table(
-        f"cancelling {count:,} sleeping actions",
-        ["", "ms"],
-        [["from cancel() to the result", f"{watch.median('cancel') * 1e3:.1f}"]],
-    )
-
-
-def naps(count: int, limit: int) -> None:
-    async def run() -> tuple[float, int]:
-        peak = in_flight = 0
-
-        async def counted(args: Any) -> None:
-            nonlocal peak, in_flight
-            in_flight += 1
-            peak = max(peak, in_flight)
-            await nap(args)
-            in_flight -= 1
-
-        graph = describe(workloads.wide(count), max_parallel=limit)
-        result = await tgtrio.run_graph(graph, {"work": counted}, idempotent=False)
-        return result.elapsed_ms, peak
-
-    elapsed_ms, peak = trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
-    ideal_ms = count / limit * 10
-    table(
-        f"{count:,} tasks of 10 ms, at most {limit:,} at once, in virtual time",
-        ["ideal ms", "took ms", "ratio", "peak in flight"],
-        [[f"{ideal_ms:.1f}", f"{elapsed_ms:.1f}", f"{elapsed_ms / ideal_ms:.3f}", f"{peak:,}"]],
-    )
-
-
-def main() -> None:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the size, fewer rounds")
-    quick = parser.parse_args().quick
-    size, rounds, large = (10_000, 3, 100_000) if quick else (100_000, 7, 1_000_000)
-    print(
-        f"tgtrio {tgtrio.__version__} ({'compiled' if COMPILED else 'pure Python'}), "
-        f"trio {trio.__version__}, {platform.python_implementation()} "
-        f"{platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller sizes, fewer rounds, no libraries"
     )
-    trio.run(no_op_run, size, rounds)
-    trio.run(features, size, rounds)
-    trio.run(phases, large)
-    naps(10_000, 1_000)
-    trio.run(cancellation, 1_000, rounds)
+    parser.add_argument("--peers", type=_names, help="these beside tgtrio, or: all, by-hand")
+    parser.add_argument("--sections", type=_names, help="these only, by their keys")
+    parser.add_argument("--list", action="store_true", help="name the peers and the sections")
+    parser.add_argument("--size", type=int, help="so many tasks in every section, to try it out")
+    parser.add_argument(
+        "--rounds", type=int, help="how often each is measured (as the section says)"
+    )
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "processor"),
+        default="wall",
+        help="which time ratios and bars are of; the processor's, where others use the machine too",
+    )
+    parser.add_argument("--patience", type=float, default=180.0, help="seconds a process may take")
+    parser.add_argument("--graphs", type=Path, help="the folder of recorded graphs")
+    parser.add_argument("--json", type=Path, help="write every sample here")
+    parser.add_argument("--picture", type=Path, help="write bars here, .png or .svg")
+    return parser.parse_args(arguments)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def chosen_peers(options: argparse.Namespace) -> set[str]:
+    """tgtrio and the peers that were asked for. Raises SystemExit for an unknown one."""
+    asked = options.peers or (["by-hand"] if options.quick else ["all"])
+    peers = set(OURS)
+    for name in asked:
+        if name in ("all", "by-hand"):
+            peers |= {*BY_HAND, *(LIBRARIES if name == "all" else ())}
+        elif name in BY_HAND or name in LIBRARIES or name in OURS:
+            peers.add(name)
+        else:
+            sys.exit(f"no peer {name!r}; there are: {', '.join([*BY_HAND, *LIBRARIES])}")
+    return peers
+
+
+def chosen_sections(options: argparse.Namespace) -> list[Section]:
+    """The sections, with the rows of the chosen peers. Raises SystemExit for an unknown one."""
+    sections = all_sections(options.quick)
+    keys = [section.key for section in sections]
+    for name in options.sections or ():
+        if name not in keys:
+            sys.exit(f"no section {name!r}; there are: {', '.join(keys)}")
+    peers, lasting = chosen_peers(options), 0.3 if options.quick else 1.0
+    if options.clock == "processor":
+        sections = [section.by_processor() for section in sections]
+    return [
+        attrs.evolve(
+            section,
+            cases=[
+                attrs.evolve(case, size=options.size or case.size, seconds=lasting)
+                for case in section.cases
+                if case.peer in peers
+            ],
+            goals=() if options.size else section.goals,  # they are for the sizes as they are
+        )
+        for section in sections
+        if not options.sections or section.key in options.sections
+    ]
+
+
+def measure(section: Section, options: argparse.Namespace) -> dict[str, Outcome]:
+    rounds = options.rounds or section.rounds or (1 if options.quick else 5)
+    return processes.measure(
+        section.cases,
+        rounds=rounds,
+        budget=BUDGET,
+        patience=options.patience,
+        say=lambda text: say(f"{section.key}: {text}"),
+    )
+
+
+def say(text: str) -> None:
+    print(f"{time.monotonic() - STARTED:4.0f} s  {text}", file=sys.stderr, flush=True)
+
+
+def draw(path: Path, measured: Mapping[str, tuple[Section, Mapping[str, Outcome]]]) -> None:
+    section, outcomes = measured.get(PICTURED) or next(iter(measured.values()))
+    try:
+        picture.draw(path, section, outcomes)
+    except Absent as absence:
+        print(absence, file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    sections = chosen_sections(options)
+    if options.list:
+        print("peers:", *BY_HAND, *LIBRARIES)
+        print("sections:", *(section.key for section in sections))
+        return
+    if options.graphs:
+        os.environ[real_graphs.VARIABLE] = str(options.graphs.resolve())
+    where = machine.describe(["trio", *sorted({p for _, ps in LIBRARIES.values() for p in ps})])
+    print(report.heading(where), flush=True)
+    measured = {}
+    for section in sections:
+        outcomes = measure(section, options)
+        measured[section.key] = section, outcomes
+        print(f"\n{report.section(section, outcomes)}", flush=True)
+    if options.json:
+        data = msgspec.json.format(msgspec.json.encode(report.as_data(where, measured)))
+        options.json.write_bytes(data + b"\n")
+    if options.picture:
+        draw(options.picture, measured)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,9 @@ def keys_of(nodes: Iterable[TaskNode]) -> list[str]:
     encode, sha256 = _encode, hashlib.sha256
     for node in nodes:
         work = (node.action_name, node.resource_ids, node.version)
+        if not node.normalized_args:
+            keys.append(_key_without_args(*work))
+            continue
         if work not in around:
             around[work] = _around_args(*work)
         head, tail = around[work]

@@ -1,0 +1,1 @@
+"""Benchmarks of single functions: `pytest benchmarks/pieces --benchmark-enable`."""
