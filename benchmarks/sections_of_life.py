@@ -13,7 +13,16 @@ def life(quick: bool) -> Iterator[Section]:
     yield _ticker()
     yield _features(10_000 if quick else 100_000)
     yield Section(
-        "hook", "One active hook of an instrument", [Case("hook", size=100_000)], rounds=1
+        "hook",
+        "One active hook of an instrument (processor time)",
+        [Case("hook", size=100_000)],
+        goals=[
+            Goal(
+                "us more with a hook for each task", "tgtrio", "more with task_ended", at_most=0.1
+            ),
+            Goal("us more with a hook for the run", "tgtrio", "more with run_ended", at_most=0.01),
+        ],
+        rounds=1,
     )
     yield _cancel()
     yield Section(

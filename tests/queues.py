@@ -165,6 +165,7 @@ class NaiveQueue:
         self.states = dict.fromkeys(self.dependencies, PENDING)
         self.told: list[int] = []  # the tasks whose dependents know of their end, in that order
         self.parents = dict.fromkeys(self.dependencies, -1)
+        self.log: list[tuple[int, int, float]] = []
         for task in self.dependencies:
             if not self.dependencies[task]:
                 self.put(task, verdict(policies[task], [], 0))
@@ -177,6 +178,7 @@ class NaiveQueue:
         self.held.discard(task)
         self.detached.discard(task)
         to_tell = [task] if state in TERMINAL else []
+        self.log += [(task, -1, 0)] * len(to_tell)
         while to_tell and not self.stopped:
             self.told.append(to_tell.pop(0))
             for other in self.tasks_in(PENDING):
@@ -186,7 +188,9 @@ class NaiveQueue:
                     states = [self.states[t] for t in heard]
                     total = len(self.dependencies[other])
                     self.states[other] = verdict(self.policies[other], states, total)
-                    to_tell += [other] if self.states[other] in TERMINAL else []
+                    if self.states[other] in TERMINAL:
+                        to_tell.append(other)
+                        self.log.append((other, -1, 0))
 
     def culprit(self, heard: list[int]) -> int:
         failed = [t for t in heard if self.states[t] in (FAILED, ABORTED, CANCELLED)]
@@ -246,6 +250,23 @@ class NaiveQueue:
         self.stopped = True
         for task in self.tasks_in(PENDING, READY):
             self.put(task, state)
+
+    def keep_log(self, starts: bool, ends: bool) -> None:
+        assert (starts, ends) == (True, True)
+        self.log = [(task, -1, 0) for task in self.tasks_in(*TERMINAL)]
+
+    def log_start(self, task: int, attempt: int, at: float) -> None:
+        self.log.append((task, attempt, at))
+
+    def log_note(self) -> None:
+        self.log.append((-1, -2, 0))
+
+    def logged(self) -> int:
+        return len(self.log)
+
+    def take_log(self) -> list[tuple[int, int, float]]:
+        log, self.log = self.log, []
+        return log
 
     def give_back(self, task: int) -> None:
         self.states[task] = READY

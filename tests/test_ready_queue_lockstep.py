@@ -94,6 +94,7 @@ class Lockstep(RuleBasedStateMachine):
             name: build(queue_class, **setup._asdict())
             for name, queue_class in queue_classes().items()
         }
+        self.ask("keep_log", True, True)
 
     def ask(self, question: str, *arguments: int) -> Any:
         expected = getattr(self.naive, question)(*arguments)
@@ -109,6 +110,19 @@ class Lockstep(RuleBasedStateMachine):
     @rule()
     def next(self) -> None:
         self.ask("next")
+
+    @precondition(some_are(RUNNING))
+    @rule(choice=choices, attempt=st.integers(0, 2))
+    def log_start(self, choice: int, attempt: int) -> None:
+        self.ask("log_start", self.one(choice, RUNNING), attempt, choice)
+
+    @rule()
+    def log_note(self) -> None:
+        self.ask("log_note")
+
+    @rule()
+    def take_log(self) -> None:
+        self.ask("take_log")
 
     @rule()
     def start_all(self) -> None:
@@ -210,6 +224,7 @@ class Lockstep(RuleBasedStateMachine):
     @invariant()
     def all_show_the_same(self) -> None:
         self.ask("counts")
+        self.ask("logged")
         for task in range(self.total):
             for question in ("state", "waiting_for", "parent", "blocking_gates", "is_held"):
                 self.ask(question, task)
@@ -274,6 +289,8 @@ def disturb(chance: random.Random, setup: Setup, running: list[int]) -> tuple[st
 def compare_histories(setup: Setup, chance: random.Random, steps: int, every: int) -> None:
     compiled, pure = (build(each, **setup._asdict()) for each in queue_classes().values())
     running: list[int] = []
+    compiled.keep_log(False, True)
+    pure.keep_log(False, True)
     for step in range(steps):
         order, arguments = disturb(chance, setup, running)
         expected = getattr(pure, order)(*arguments)
@@ -283,6 +300,7 @@ def compare_histories(setup: Setup, chance: random.Random, steps: int, every: in
             running.append(answer)
         if step % every == 0:
             assert compiled.startable() or not pure.startable(), (step, order, arguments)
+            assert compiled.take_log() == pure.take_log(), (step, order, arguments)
             compiled.validate()
             pure.validate()
     for question in (pure.state, pure.parent, pure.waiting_for, pure.blocking_gates):

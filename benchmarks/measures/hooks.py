@@ -1,21 +1,69 @@
-"""What one active hook of an instrument costs."""
+"""What one active hook of an instrument costs, and what instruments cost that have none."""
 
 from __future__ import annotations
 
-import inspect
+import time
+from statistics import median
+
+import trio
 
 import tgtrio
+from tgtrio import Instrument, TaskState
 
+from .. import graphs
 from ..cases import Case, Sample
-from ..peers import Absent
+from ..peers.ours import BARE
+
+ROUNDS = 9
+
+
+class Ends(Instrument):
+    """Hears of the end of each task."""
+
+    def task_ended(self, task_id: str, state: TaskState, at: float) -> None:
+        pass
+
+
+class EndOfRun(Instrument):
+    """Hears of no task."""
+
+    def run_ended(self, result: tgtrio.GraphResult) -> None:
+        pass
 
 
 def hook(case: Case) -> Sample:
-    """Nothing yet: the place where it will be measured.
+    """The same run without an instrument, with one, and with one that no task concerns."""
+    graph = tgtrio.TaskGraph("benchmark")
+    graph.add_tasks(
+        {"task_id": name, "action_name": "work", "dependencies": parents}
+        for name, parents in graphs.make(case.shape, case.size).items()
+    )
+    graph.freeze()
+    rounds = [
+        [_run(graph, *instruments) for instruments in ((), (Ends(),), (EndOfRun(),))]
+        for _ in range(ROUNDS)
+    ]
+    return Sample(
+        figures={
+            "us without": median([without for without, _, _ in rounds]),
+            "more with task_ended": median([ends - without for without, ends, _ in rounds]),
+            "more with run_ended": median([end - without for without, _, end in rounds]),
+        },
+        title="tgtrio",
+        size=case.size,
+    )
 
-    Raises:
-        Absent: Runs take no instruments.
-    """
-    if "instruments" not in inspect.signature(tgtrio.run_graph).parameters:
-        raise Absent("runs take no instruments in this version")
-    raise Absent("not measured yet")
+
+def _run(graph: tgtrio.TaskGraph, *instruments: Instrument) -> float:
+    """Processor time of a run, in us a task."""
+
+    async def run() -> float:
+        start = time.process_time()
+        await tgtrio.run_graph(graph, {"work": _no_op}, instruments=instruments, **BARE)
+        return time.process_time() - start
+
+    return trio.run(run) / len(graph) * 1e6
+
+
+async def _no_op(args: object) -> int:
+    return 1

@@ -8,6 +8,7 @@ A module imports only from floors below its own:
        _worker _pump           the Trio tasks that run many tasks each, and their hot loop
        _executor _actions ...  one task alone; what does the work; timers, limits, tokens
     2  _outcome _retry         what follows from how an attempt ended
+    3  _instrument _columns    what watches a run; what a run writes down
     1  _graph _plan _results   description, its frozen form, what a caller gets
     0  _ready_queue _states    who may start next; the tables of states and policies; errors
 """
@@ -45,6 +46,7 @@ from ._errors import (
 )
 from ._executor import TaskExecutor
 from ._graph import TaskGraph
+from ._instrument import Instrument, RunInfo
 from ._ledger import IdentityLedger
 from ._node import TaskNode
 from ._policies import INHERIT
@@ -108,6 +110,9 @@ __all__ = [
     "SpendBudget",
     "TimeBudget",
     "IdentityLedger",
+    # watch
+    "Instrument",
+    "RunInfo",
     # on disk
     "RawStore",
     "StoredRun",

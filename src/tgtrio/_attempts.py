@@ -146,6 +146,8 @@ class Attempts:
     ) -> Any:
         if on_disk is not None:
             await self._until_on_disk(pump, on_disk)
+        columns = self.results.columns
+        self.queue.log_start(rank, columns.attempts[rank] - 1, columns.started[rank])
         return await start(action, args, self.context(rank, args), self.threads)
 
     async def _until_on_disk(self, pump: Pump, on_disk: trio.Event) -> None:

@@ -8,6 +8,7 @@ from ._compiled import COMPILED
 
 if TYPE_CHECKING or COMPILED:
     from ._lane import AWAITABLE, RAISED, RETURNED, Lane, LaneGroup
+    from ._notifier import Notifier
     from ._pump import (
         CONTEXT,
         FOREIGN,
@@ -23,6 +24,7 @@ if TYPE_CHECKING or COMPILED:
     )
     from ._ready_queue import ReadyQueue
 else:
+    from ._notifier_py import Notifier
     from ._pump_py import (
         CONTEXT,
         FOREIGN,
@@ -57,6 +59,7 @@ __all__ = [
     "Dispatch",
     "Lane",
     "LaneGroup",
+    "Notifier",
     "Pump",
     "ReadyQueue",
 ]

@@ -21,6 +21,7 @@ from ._guards import Guards
 from ._holds import COOLING, ActionHolds
 from ._outcome import FINAL_STATE, Ending, Failure, after_setback, describe_failure
 from ._recorder import Recorder
+from ._reporter import Reporter
 from ._retries import Retries
 from ._retry import requested_delay
 from ._sharing import Sharing
@@ -38,6 +39,7 @@ class Endings:
     Attributes:
         watch: The safety rules; told of each end. None if there are none.
         recorder: The store; None if there is none.
+        reporter: The instruments; None if there are none.
         arguments: The arguments of a task, with every `output_of` replaced.
         may_retry: Is the run still to try again what failed?
         changed: Called when somebody may start who could not before.
@@ -53,6 +55,7 @@ class Endings:
     sharing: Sharing
     watch: Watch | None
     recorder: Recorder | None
+    reporter: Reporter | None
     arguments: Callable[[int], dict[str, Any]]
     may_retry: Callable[[], bool]
     changed: Callable[[], None]
@@ -143,6 +146,8 @@ class Endings:
             self._backing_off[rank] = self.timers.at(now + decision.retry_after, back_off_over)
             if self.recorder is not None:
                 self.recorder.set_back(rank)
+            if self.reporter is not None:
+                self.reporter.retried(rank, failure.error, decision.retry_after)
         self._settle_breaker(rank, generation, success=False if counts else None)
         if self.watch is not None:
             self.watch.failed(counts=counts, retried=decision.retry_after is not None)

@@ -36,7 +36,7 @@ from ._parts import Parts
 from ._plan import Plan
 from ._results import GraphResult
 from ._settings import Settings
-from ._states import FIRST_TERMINAL, RUNNING, STATES, TaskState
+from ._states import FIRST_TERMINAL, READY, RUNNING, STATES, TaskState
 
 if TYPE_CHECKING:
     from ._graph import TaskGraph
@@ -170,7 +170,8 @@ class Engine:
         """
         parts = self._parts
         assert parts is not None
-        slices = SliceClock(parts.dispatch)
+        reporter = parts.reporter
+        slices = SliceClock(parts.dispatch) if reporter is None else reporter.slices(parts.dispatch)
         trio.lowlevel.add_instrument(slices)
         try:
             async with trio.open_nursery() as nursery:
@@ -196,6 +197,8 @@ class Engine:
 
     async def _until_all_ended(self, parts: Parts) -> None:
         try:
+            if parts.reporter is not None:
+                parts.reporter.begin()
             await trio.lowlevel.checkpoint()  # also of a graph without tasks
             parts.admission.serve_past()
             self._set_timers(parts)
@@ -306,6 +309,8 @@ class Engine:
         ended = trio.current_time()
         parts.sharing.warn_of_collapse()
         self.results.ended_at = ended
+        if parts.reporter is not None:
+            parts.reporter.tell_rest()
         self.results.ends = PastEnds(self.queue.states(), self.queue.parents())
         statistics = self.statistics()
         self.result = GraphResult(
@@ -323,6 +328,8 @@ class Engine:
         self.active = False
         if self.graph._run_state is self:  # the graph must not keep all results alive
             self.graph._run_state = PastRun(statistics)
+        if parts.reporter is not None:
+            parts.reporter.end(self.result)
         self._let_go()
         self.finished.set()
 
@@ -370,6 +377,9 @@ class Engine:
         if self.end is not None or self.queue.unfinished == 0:
             return
         self._set_end(End(Cause.DRAINED, reason))
+        for rank in self.columns.setbacks:
+            if self.queue.state(rank) == READY:  # between two attempts
+                self.columns.ended[rank] = trio.current_time()
         self.queue.end_rest(STATE_CODE[TaskState.CANCELLED])
         self.changed()
 

@@ -16,6 +16,7 @@ from ._breaker_policy import BreakerState
 from ._columns import ClockMap
 from ._errors import CircuitOpenError, shorten
 from ._holds import BREAKER, ActionBits, ActionHolds
+from ._reporter import Reporter
 from ._timekeeper import Timekeeper, Timer
 
 
@@ -30,6 +31,7 @@ class Guards:
         fail_at_once: An open breaker fails its tasks and does not hold them.
         give_up: Called with an action and an error: the tasks that its breaker holds now fail.
         changed: Called when somebody may start.
+        reporter: Hears of each move; None if nobody watches.
     """
 
     def __init__(
@@ -41,11 +43,14 @@ class Guards:
         fail_at_once: bool,
         give_up: Callable[[int, CircuitOpenError], object],
         changed: Callable[[], object],
+        reporter: Reporter | None,
     ) -> None:
         self._breakers = {a: breaker for a, breaker in enumerate(breakers) if breaker is not None}
         self._holds, self._timers = holds, timers
         self._bits = bits
         self.fail_at_once, self._give_up, self._changed = fail_at_once, give_up, changed
+        self._reporter = reporter
+        self._states: dict[int, BreakerState] = {}  # as they were last, by action
         self._seen = {a: breaker.generation for a, breaker in self._breakers.items()}
         self._give_ups: dict[int, int] = {}  # by action
         self._moved = dict.fromkeys(self._breakers, 0)  # `Dispatch.generation` at its last move
@@ -97,6 +102,10 @@ class Guards:
         """Make the gate, the bits and the alarm of an action what its breaker says."""
         assert self._dispatch is not None
         state = breaker.state
+        before = self._states.get(action, state)
+        self._states[action] = state
+        if state is not before and self._reporter is not None:
+            self._reporter.breaker_moved(action, before, state)
         if breaker.generation != self._seen[action]:
             self._seen[action] = breaker.generation
             self._dispatch.generation += 1

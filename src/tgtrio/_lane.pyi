@@ -36,6 +36,8 @@ class LaneGroup:
     """Another lane should be started, if there may be one."""
     coming: bool
     """For the host: set it when a lane is started. It is taken back once the lane runs."""
+    log_watched: bool
+    """Trio will read the log of the queue soon. While False, a lane that logs notifies."""
     next_check: float
     """When the attempts in flight must be looked at for their timeouts, by the Trio clock."""
 

@@ -18,6 +18,7 @@ from cpython.contextvars cimport PyContext_Copy, PyContext_CopyCurrent
 from cpython.time cimport perf_counter
 from libc.stdint cimport int32_t, int64_t
 
+from ._event_log cimport ENDS, STARTS, log_add
 from ._pump cimport Dispatch, is_awaitable
 from ._ready_queue cimport ReadyQueue
 
@@ -61,6 +62,8 @@ cdef enum:
 
 cdef double STAND_BY = 0.0001  # seconds without the GIL, before the spare asks for it again
 
+cdef int MOST_LOGGED = 10_000  # entries, until Trio is called although it looks now and then
+
 # Threads that ask for the GIL get it from Python code only, and a function need not be any.
 cdef double HOLD_ON = 0.001  # seconds until they are asked whether they wait
 cdef object let_others_run = eval("lambda: None")
@@ -90,6 +93,7 @@ cdef class LaneGroup:
     cdef public double next_check
     cdef public bint wanted
     cdef public bint coming
+    cdef public bint log_watched
 
     def __init__(self, Dispatch dispatch not None, notify):
         self.dispatch = dispatch
@@ -128,6 +132,13 @@ cdef class LaneGroup:
             lane.bell.release()
         elif not self.wanted:
             self.wanted = True
+            self.notify()
+        return 0
+
+    cdef int has_logged(self) except -1:
+        """The queue has something for Trio to read, which may be asleep."""
+        if not self.log_watched or self.dispatch.queue.log.count > MOST_LOGGED:
+            self.log_watched = True
             self.notify()
         return 0
 
@@ -245,8 +256,12 @@ cdef class Lane:
         self.generation = d.generation
         d.started[task] = now
         d.attempts[task] += 1
+        if d.queue.log.wanted & STARTS:
+            log_add(&d.queue.log, task, d.attempts[task] - 1, now)
         group.in_flight += 1
         group.begun += 1
+        if d.queue.log.wanted & STARTS:
+            group.has_logged()
         if kind & TIMED_ and now + d.timeouts[task] < group.next_check:
             group.next_check = now + d.timeouts[task]
             group.notify()
@@ -302,4 +317,6 @@ cdef class Lane:
             group.notify()
         else:
             d.queue.complete(task, SUCCEEDED)
+            if d.queue.log.wanted & ENDS:
+                group.has_logged()
         return now

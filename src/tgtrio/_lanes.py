@@ -24,6 +24,8 @@ from ._backend import AWAITABLE, RETURNED, Dispatch, Lane, LaneGroup
 from ._hygiene import without_cancelled
 from ._states import SUCCEEDED
 
+LOG_SECONDS = 0.01  # between two looks at what the lanes have logged
+
 
 class Run(Protocol):
     """The run, as its lanes see it."""
@@ -75,6 +77,7 @@ class Lanes:
         self._lanes: list[Lane] = []
         self._home: Any = None
         self._check_at = math.inf
+        self._log_timed = False
         # Not the limiter of the single thread calls: lanes keep their threads.
         self._threads = trio.CapacityLimiter(math.inf)
 
@@ -127,10 +130,28 @@ class Lanes:
                 if self._group.wanted:
                     self._start()
                 self._set_check()
+                self._watch_log()
                 self._run.resting()
             self._run.changed()
         except BaseException as error:  # Trio must not see it: it would bring the program down
             self._run.interrupted(error)
+
+    def _watch_log(self) -> None:
+        """Read the log of the queue again soon, as long as the lanes write in it.
+
+        To wake Trio for each entry would hand the GIL over each time.
+        """
+        if self._group.log_watched and not self._log_timed:
+            self._log_timed = True
+            self._attempts.timers.at(trio.current_time() + LOG_SECONDS, self._read_log)
+
+    def _read_log(self) -> None:
+        self._log_timed = self._group.log_watched = False
+        if self._attempts.queue.logged():  # it is read at the end of this batch
+            self._group.log_watched = True
+            self._watch_log()
+        else:
+            self._run.resting()  # this was a timer that others may have counted on
 
     def collect(self) -> None:
         """Settle what the lanes have reported."""

@@ -30,11 +30,13 @@ from ._ends import End
 from ._guards import Guards
 from ._holds import ActionBits, ActionHolds
 from ._identity import record_key
+from ._instrument import HookIndex, RunInfo
 from ._lanes import Lanes
 from ._limits import Gates
 from ._lookups import CacheOfStore
 from ._plan import Plan
 from ._recorder import Recorder
+from ._reporter import Reporter
 from ._retries import Retries
 from ._settings import Settings
 from ._sharing import Cache, Sharing
@@ -116,6 +118,7 @@ class Parts:
         self.results = TaskResults(
             plan=plan, columns=self.columns, ends=self.queue, clock=self.clock
         )
+        self.reporter = self._make_reporter(graph_id, run_id) if settings.instruments else None
         self.timers = Timekeeper(lambda timers: run.spawn(timers.run))
         self.borrowing = self._make_borrowing(gates) if gates.limiters else None
         kinds, flags = kinds_of(actions), flags_of(plan, gates)
@@ -150,6 +153,17 @@ class Parts:
     def dissolve(self) -> None:
         """Let go of all parts, which know each other."""
         vars(self).clear()
+
+    def _make_reporter(self, graph_id: str, run_id: str) -> Reporter:
+        info = RunInfo(
+            graph_id=graph_id,
+            run_id=run_id,
+            total_tasks=len(self._plan),
+            started=self.started,
+            clock=self.clock,
+        )
+        hooks = HookIndex(self._settings.instruments)
+        return Reporter(self._run, hooks, info, self.queue, self.results)
 
     def _make_borrowing(self, gates: Gates) -> Borrowing:
         return Borrowing(
@@ -202,6 +216,7 @@ class Parts:
             self._settings.fail_when_open,
             lambda action, error: self.endings.give_up(action, error),
             self._run.changed,
+            self.reporter,
         )
 
     def _make_lookups(self, durable: Durable | None) -> CacheOfStore | None:
@@ -258,6 +273,7 @@ class Parts:
             sharing=self.sharing,
             watch=self.watch,
             recorder=self.recorder,
+            reporter=self.reporter,
             arguments=lambda rank: self.admission.arguments(rank),
             may_retry=self._run.goes_on,
             changed=self._run.changed,

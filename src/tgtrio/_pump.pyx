@@ -10,6 +10,8 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from cpython.time cimport perf_counter
 
+from ._event_log cimport STARTS, log_add
+
 from ._plan import EXPIRES as _EXPIRES
 from ._plan import INPUTS as _INPUTS
 from ._plan import TIMED as _TIMED
@@ -256,6 +258,9 @@ cdef class Pump:
             self.context = PyContext_Copy(d.context)
             d.started[task] = now
             d.attempts[task] += 1
+            # What was prepared may begin later; the host knows when.
+            if d.queue.log.wanted & STARTS and self.action is None:
+                log_add(&d.queue.log, task, d.attempts[task] - 1, now)
             try:
                 if self.call():
                     return True

@@ -223,6 +223,8 @@ class Pump:
             self._context = d.context.copy()
             d.columns.started[task] = now
             d.columns.attempts[task] += 1
+            if action is _NOT_CALLED:  # what was prepared may begin later; the host knows when
+                d.queue.log_start(task, d.columns.attempts[task] - 1, now)
             return True
 
     @enable_ki_protection

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int32_t, uint8_t
 
+from ._event_log cimport EventLog
 from ._gates cimport Gate, Lane
 from ._rank_set cimport RankSet
 
@@ -32,6 +33,7 @@ cdef class ReadyQueue:
     cdef int32_t* parent_of  # made at the first failure or skip
     cdef int32_t* told  # tasks that ended without running, whose dependents are to be told: FIFO
     cdef Py_ssize_t told_room
+    cdef EventLog log
 
     # Ready tasks of lane 0 and the heads of the LISTED lanes. A lane's head stands
     # here on trust: `next` finds out whether its gates let it through.

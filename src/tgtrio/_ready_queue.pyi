@@ -76,6 +76,33 @@ class ReadyQueue:
     def end_rest(self, state: int) -> None:
         """Put every PENDING or READY task into a terminal state, without cascades. Stops first."""
 
+    def keep_log(self, starts: bool, ends: bool) -> None:
+        """From now on write down starts, ends, or both, until `take_log`; first all ends so far."""
+
+    def log_start(self, task: int, attempt: int, at: float) -> None:
+        """An attempt begins; written down if starts are wanted.
+
+        It is told from outside, since `next` can be undone.
+
+        Args:
+            task: The task.
+            attempt: Its number, from 0.
+            at: The instant.
+        """
+
+    def log_note(self) -> None:
+        """Something happens that somebody else writes down: keep its place among the rest."""
+
+    def logged(self) -> int:
+        """How many entries `take_log` would return."""
+
+    def take_log(self) -> list[tuple[int, int, float]]:
+        """What was written down since the last call, in order: task, what, and of a start when.
+
+        What: the number of the attempt that starts; -1: the task has ended, once; -2: a note,
+        whose task is -1.
+        """
+
     def give_back(self, task: int) -> None:
         """Undo `next`: the RUNNING task is READY again in its place, its gates are free."""
 

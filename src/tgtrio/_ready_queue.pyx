@@ -21,6 +21,7 @@ Every public method is one compiled call, so Ctrl-C cannot land inside one.
 from libc.stdint cimport int32_t, uint8_t
 from libc.stdlib cimport calloc, free, realloc
 
+from ._event_log cimport ENDED, ENDS, NOTED, STARTS, log_add
 from ._gates cimport EMPTY, LISTED, PARKED, Gate, Lane, heap_add, heap_remove, heap_sift, shut
 from ._rank_set cimport (
     RankSet,
@@ -191,6 +192,7 @@ cdef class ReadyQueue:
         free(self.nodes)
         free(self.parent_of)
         free(self.told)
+        free(self.log.events)
         free(self.place)
         free(self.lanes)
         free(self.gates)
@@ -287,6 +289,8 @@ cdef class ReadyQueue:
         cdef Py_ssize_t told = 0, waiting = 0
         self._move(task, state)
         self.unfinished -= 1
+        if self.log.wanted & ENDS:
+            log_add(&self.log, task, ENDED, 0)
         if self.stopped:
             return 0
         waiting = self._tell(task, state, waiting)
@@ -322,6 +326,8 @@ cdef class ReadyQueue:
                 continue
             self._move(dependent, verdict)
             self.unfinished -= 1
+            if self.log.wanted & ENDS:
+                log_add(&self.log, dependent, ENDED, 0)
             if waiting == self.told_room:
                 self._grow_told()
             self.told[waiting] = dependent
@@ -371,6 +377,34 @@ cdef class ReadyQueue:
         self._leave(task)
         self._make_ready(task)
         return 0
+
+    # -- the log ---------------------------------------------------------------
+
+    def keep_log(self, bint starts, bint ends):
+        cdef int32_t task
+        if ends and not self.log.wanted & ENDS:
+            for task in range(self.total):
+                if self.nodes[task].state >= FIRST_TERMINAL:
+                    log_add(&self.log, task, ENDED, 0)
+        self.log.wanted = (STARTS if starts else 0) | (ENDS if ends else 0)
+
+    def log_start(self, int32_t task, int32_t attempt, double at):
+        if self.log.wanted & STARTS:
+            log_add(&self.log, task, attempt, at)
+
+    def log_note(self):
+        log_add(&self.log, -1, NOTED, 0)
+
+    def logged(self):
+        return self.log.count
+
+    def take_log(self):
+        cdef Py_ssize_t i, count = self.log.count
+        self.log.count = 0
+        return [
+            (self.log.events[i].task, self.log.events[i].what, self.log.events[i].at)
+            for i in range(count)
+        ]
 
     # -- set aside ---------------------------------------------------------------
 

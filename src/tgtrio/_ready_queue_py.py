@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 NOBODY = -1
+ENDED, NOTED = -1, -2
 
 
 class ReadyQueue:
@@ -65,6 +66,8 @@ class ReadyQueue:
         self._capacities = [_at_least_one("the capacity", capacity) for capacity in capacities]
         self._taken = [0] * len(self._capacities)
         self._closed: set[int] = set()
+        self._log: list[tuple[int, int, float]] = []
+        self._logs_starts = self._logs_ends = False
 
         self._states = bytearray([PENDING]) * self.total
         self._seen = bytearray(self.total)  # masks of standings, as FINAL takes them
@@ -250,6 +253,30 @@ class ReadyQueue:
         self._states[task] = terminal
         self._held.discard(task)
         self.unfinished -= 1
+        if self._logs_ends:
+            self._log.append((task, ENDED, 0.0))
+
+    # The log
+
+    def keep_log(self, starts: bool, ends: bool) -> None:
+        if ends and not self._logs_ends:
+            ended = [t for t, state in enumerate(self._states) if state >= FIRST_TERMINAL]
+            self._log += [(task, ENDED, 0.0) for task in ended]
+        self._logs_starts, self._logs_ends = starts, ends
+
+    def log_start(self, task: int, attempt: int, at: float) -> None:
+        if self._logs_starts:
+            self._log.append((task, attempt, at))
+
+    def log_note(self) -> None:
+        self._log.append((NOBODY, NOTED, 0.0))
+
+    def logged(self) -> int:
+        return len(self._log)
+
+    def take_log(self) -> list[tuple[int, int, float]]:
+        log, self._log = self._log, []
+        return log
 
     # Holds
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Unpack
 
@@ -19,6 +19,7 @@ from ._engine import Engine
 from ._errors import InvalidTypeError, InvalidValueError, UnknownTaskError, shorten
 from ._graph import TaskGraph
 from ._hygiene import without_cancelled
+from ._instrument import Instrument
 from ._limits import Limit, check_limit, lay_gates, warn_of_typos
 from ._policies import settled
 from ._problems import suggest
@@ -175,6 +176,7 @@ async def run_graph(
     run_id: str | None = None,
     reuse: Reuse = "run",
     reuse_ttl: float | None = None,
+    instruments: Sequence[Instrument] = (),
     seed: int | None = None,
 ) -> GraphResult:
     """Run a graph and return when its last task has ended.
@@ -206,6 +208,7 @@ async def run_graph(
         reuse: Whose responses are served for equal work: "run" those of this run alone, "store"
             those of any run in the store, "executor" those of a scheduler's executor.
         reuse_ttl: How old a response of another run may be, in seconds; None for any age.
+        instruments: What watches the run.
         seed: Makes the back-offs the same every time.
 
     Raises:
@@ -236,6 +239,7 @@ async def run_graph(
             "run_id": run_id,
             "reuse": reuse,
             "reuse_ttl": reuse_ttl,
+            "instruments": instruments,
             "seed": seed,
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import attrs
@@ -10,6 +10,7 @@ import attrs
 from ._breaker_policy import DEFAULT_BREAKER, BreakerPolicy
 from ._checks import check_bool, check_name, check_number
 from ._errors import InvalidTypeError, InvalidValueError, nearest, shorten
+from ._instrument import Instrument, check_instruments
 from ._limits import Limit, check_limit, check_limits
 from ._policies import check_breaker, check_retry
 from ._retry import DEFAULT_RETRY, RetryPolicy
@@ -33,6 +34,7 @@ class MoreOptions(TypedDict, total=False):
     run_id: str | None
     reuse: Reuse
     reuse_ttl: float | None
+    instruments: Sequence[Instrument]
     seed: int | None
 
 
@@ -62,6 +64,7 @@ class Settings:
     run_id: str | None = None
     reuse: Reuse = "run"
     reuse_ttl: float | None = None
+    instruments: tuple[Instrument, ...] = ()
     seed: int | None = None
 
 
@@ -90,6 +93,7 @@ def read_settings(options: Mapping[str, Any]) -> Settings:
         "run_id": lambda v: v if v is None else check_name(("option", "run_id"), "value", v),
         "reuse": lambda v: _check_choice("reuse", v, ("run", "executor", "store")),
         "reuse_ttl": _check_ttl,
+        "instruments": check_instruments,
         "seed": check_seed,
     }
     settings = Settings(

@@ -1,0 +1,196 @@
+"""`Instrument`: what watches a run from beside it, and the index of the hooks that it overrides."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from ._breaker_policy import BreakerState
+from ._columns import ClockMap
+from ._errors import InvalidTypeError, InvalidValueError, shorten
+from ._results import GraphResult
+from ._states import TaskState
+
+_log = logging.getLogger("tgtrio")
+
+StartHook = Callable[[str, int, float], object]
+EndHook = Callable[[str, TaskState, float], object]
+
+
+@attrs.frozen(kw_only=True)
+class RunInfo:
+    """What an instrument is told of a run that starts.
+
+    Attributes:
+        graph_id: The graph.
+        run_id: The run.
+        total_tasks: How many tasks the graph has.
+        started: When the run started, by the Trio clock.
+    """
+
+    graph_id: str
+    run_id: str
+    total_tasks: int
+    started: float
+    _clock: ClockMap = attrs.field(repr=False)
+
+    def wall(self, at: float) -> datetime:
+        """The wall-clock instant of an instant of the Trio clock, as the results say it.
+
+        Args:
+            at: Seconds, as the hooks are given them.
+        """
+        return self._clock.wall(at)
+
+
+class Instrument:
+    """Watches a run. Subclass it, override the hooks you need, pass it as `instruments=[...]`.
+
+    A hook that is not overridden is never called, and costs nothing. All are called in the
+    thread of Trio and in the order in which things happened, though a little after: once the
+    Trio tasks that were ready have had their turn. While a hook runs nothing else in the program
+    does, so it must be quick, and cannot wait; it may use the handle of the run, set events, or
+    send on a memory channel without waiting. Instants are seconds of the Trio clock;
+    `RunInfo.wall` makes them wall-clock ones.
+
+    A hook that raises an `Exception` is logged, and its instrument is called no more; the run
+    goes on. Whatever else it raises ends the run, as if an action had raised it.
+    """
+
+    def run_started(self, info: RunInfo) -> None:
+        """A run starts; nothing of it has started or ended before."""
+
+    def task_started(self, task_id: str, attempt: int, at: float) -> None:
+        """An attempt of a task begins.
+
+        Args:
+            task_id: The task.
+            attempt: The number of the attempt, from 0.
+            at: When it began.
+        """
+
+    def task_ended(self, task_id: str, state: TaskState, at: float) -> None:
+        """A task has ended; called once for every task of the graph.
+
+        That also goes for tasks that never started: skipped, aborted, served, cancelled.
+
+        Args:
+            task_id: The task.
+            state: How it ended.
+            at: When; of a task that never started, when that was noticed.
+        """
+
+    def task_retried(self, task_id: str, attempt: int, error: str, delay: float) -> None:
+        """An attempt of a task has failed, and there will be another.
+
+        Args:
+            task_id: The task.
+            attempt: The number of the attempt that failed, from 0.
+            error: What it failed with, as the results say it.
+            delay: How long the task is held, in seconds from the end of the attempt.
+        """
+
+    def breaker_moved(self, action: str, before: BreakerState, after: BreakerState) -> None:
+        """The circuit breaker of an action has changed its state, through whatever run.
+
+        Args:
+            action: The action.
+            before: The state that it had.
+            after: The state that it has now.
+        """
+
+    def run_ended(self, result: GraphResult) -> None:
+        """The run is over, and every task has ended; whoever waits for the run waits still.
+
+        Args:
+            result: What the run returns; also where it raises in place of that.
+        """
+
+
+HOOKS = tuple(name for name in vars(Instrument) if not name.startswith("_"))
+
+
+class HookIndex:
+    """Which hooks the instruments of a run override.
+
+    Args:
+        instruments: In the order in which they are called.
+    """
+
+    def __init__(self, instruments: Iterable[Instrument]) -> None:
+        self._hooks = [
+            (instrument, name, hook)
+            for instrument in instruments
+            for name in HOOKS
+            if (hook := _overridden(instrument, name)) is not None
+        ]
+
+    def of(self, name: str) -> tuple[Callable[..., object], ...]:
+        """The hooks of a name."""
+        return tuple(hook for _, its_name, hook in self._hooks if its_name == name)
+
+    def call(self, name: str, *about: object) -> list[BaseException]:
+        """Call all hooks of a name; returns what must not be swallowed."""
+        return [error for hook in self.of(name) if (error := self._call(hook, about)) is not None]
+
+    def _call(self, hook: Callable[..., object], about: tuple[object, ...]) -> BaseException | None:
+        try:
+            hook(*about)
+        except BaseException as error:  # whatever it is, the others must hear all the same
+            return self.failed(hook, error)
+        return None
+
+    def failed(self, hook: Callable[..., object], error: BaseException) -> BaseException | None:
+        """Drop the instrument of a hook that raised; returns what must not be swallowed."""
+        found = [(instrument, name) for instrument, name, its in self._hooks if its is hook]
+        if not found:
+            return None  # dropped before
+        ((instrument, name),) = found
+        self._hooks = [entry for entry in self._hooks if entry[0] is not instrument]
+        if not isinstance(error, Exception):
+            return error
+        _log.error(
+            "instrument %s: %s failed; it is called no more",
+            shorten(instrument),
+            name,
+            exc_info=error,
+        )
+        return None
+
+
+def _overridden(instrument: Instrument, name: str) -> Callable[..., object] | None:
+    hook = getattr(instrument, name)
+    return None if getattr(hook, "__func__", hook) is getattr(Instrument, name) else hook
+
+
+def check_instruments(value: Any) -> tuple[Instrument, ...]:
+    """The option `instruments`. Raises InvalidTypeError, InvalidValueError."""
+    if isinstance(value, Instrument) or not isinstance(value, Sequence):
+        raise InvalidTypeError(
+            f"instruments is {shorten(value)}; it must be a list or tuple of Instrument objects"
+        )
+    for place, one in enumerate(value):
+        if not isinstance(one, Instrument):
+            hint = "; it must be an object, not the class" if isinstance(one, type) else ""
+            raise InvalidTypeError(
+                f"instruments[{place}] is {shorten(one)}, which is no Instrument{hint}"
+            )
+        if any(one is other for other in value[:place]):
+            raise InvalidValueError(f"instruments[{place}] is {shorten(one)}, which is there twice")
+        for name in HOOKS:
+            _check_hook(one, name)
+    return tuple(value)
+
+
+def _check_hook(instrument: Instrument, name: str) -> None:
+    hook = _overridden(instrument, name)
+    if hook is not None and (not callable(hook) or inspect.iscoroutinefunction(hook)):
+        raise InvalidTypeError(
+            f"instrument {shorten(instrument)}: {name} must be a plain function; nobody would "
+            "await an async one"
+        )
