@@ -25,7 +25,7 @@ FLOORS = {
     4: "_backend _pump _pump_py _notifier _notifier_py _signatures _actions _limits _borrowing"
     " _timekeeper _hygiene _lane _lanes _ends _dispatch _worker _attempts _engine _run _executor"
     " _execution _settings _watch _breakers _holds _guards _sharing _retries _recorder _durable"
-    " _endings _admission _parts _crew _lookups _reporter",
+    " _endings _admission _parts _crew _lookups _crashes _reporter",
     5: "_definitions _scheduler",
     6: "__init__ cli __main__",
 }

@@ -23,12 +23,13 @@ from ._breakers import Breakers
 from ._cache import ResponseCache
 from ._chronicle import Chronicle
 from ._columns import PastEnds
+from ._crashes import give_up_crashers
 from ._crew import Crew
 from ._dispatch import SliceClock
 from ._durable import Durable
 from ._endings import STATE_CODE
 from ._ends import RAISED, STORED_STATES, Cause, End, raise_together
-from ._errors import CrashLoopError, DeadlockError, GraphRunningError, StoreError, shorten
+from ._errors import DeadlockError, GraphRunningError, StoreError, shorten
 from ._identity import key_of
 from ._limits import UNBOUNDED, Gates, Limit
 from ._outcome import Ending, Failure
@@ -40,17 +41,6 @@ from ._states import FIRST_TERMINAL, READY, RUNNING, STATES, TaskState
 
 if TYPE_CHECKING:
     from ._graph import TaskGraph
-
-MOST_CRASHES = 10  # in a row, without progress, until a task that was in flight is given up
-
-
-def _crash_loop(task_id: str, crasher: str, count: int) -> CrashLoopError:
-    who = "it" if crasher == task_id else f"task {shorten(crasher)}, which is the same work,"
-    return CrashLoopError(
-        f"task {shorten(task_id)}: {who} was in flight at {count} crashes of the program in a row, "
-        "without any progress between them; it is not tried again in this run. Mend it, and begin "
-        "a new run with run_id="
-    )
 
 
 class PastRun:
@@ -203,7 +193,10 @@ class Engine:
             parts.admission.serve_past()
             self._set_timers(parts)
             parts.guards.attach(parts.dispatch)
-            self._give_up_crashers(parts)
+            if self._durable is not None and self._durable.journal is not None:
+                give_up_crashers(
+                    self.plan, self._durable.journal.crashes, parts.sharing.shares, parts.endings
+                )
             if parts.watch is not None:
                 parts.watch.begin()
             await self._look_up_shared(parts)
@@ -233,26 +226,6 @@ class Engine:
         assert self._parts is not None
         self._parts.attempts.expire(rank)
         self.changed()
-
-    def _give_up_crashers(self, parts: Parts) -> None:
-        """Fail the tasks that were in flight each time the program crashed."""
-        journal = None if self._durable is None else self._durable.journal
-        crashes = {} if journal is None else journal.crashes
-        often = {task_id: n for task_id, n in crashes.items() if n >= MOST_CRASHES}
-        if not often:
-            return
-        nodes, shares = self.plan.nodes, parts.sharing.shares
-        keys = [key_of(node) if shares(rank) else None for rank, node in enumerate(nodes)]
-        equal = {
-            key: node.task_id
-            for key, node in zip(keys, nodes, strict=True)
-            if key is not None and node.task_id in often
-        }
-        for rank, (key, node) in enumerate(zip(keys, nodes, strict=True)):
-            one = node.task_id if node.task_id in often else equal.get(key or "")
-            if one is not None:
-                failure = parts.endings.describe(_crash_loop(node.task_id, one, often[one]))
-                parts.endings.unstarted(rank, Ending.ERROR, failure, for_good=True)
 
     def _end_all(self, parts: Parts) -> None:
         """The nursery is closed, nothing runs: give back what the attempts had."""
