@@ -202,8 +202,16 @@ graph.add_task("last", "work", dependencies=["0"], on_dep_fail="always", max_ret
 
 {action}
 
+def interrupt_the_run():
+    states = graph.get_stats()["states"]
+    while states["ready"] + states["running"] == 0:  # to set up a large one takes its time
+        time.sleep(0.01)
+        states = graph.get_stats()["states"]
+    time.sleep(0.3)
+    interrupt()
+
 async def main():
-    threading.Timer(0.3, interrupt).start()
+    threading.Thread(target=interrupt_the_run, daemon=True).start()
     {main}
 
 began = time.monotonic()
