@@ -113,7 +113,7 @@ def check_arguments(task_id: str, value: object) -> tuple[dict[str, Any], tuple[
                 "normalized_args",
             )
         value = dict(value)
-    if not value or _is_flat(value):
+    if is_plainly_json(value, depth=1):  # nothing in it must be copied
         return value.copy(), ()
     inputs: dict[str, None] = {}
     return _Walk(("task", task_id), "normalized_args", inputs).copy(value), tuple(inputs)
@@ -170,26 +170,6 @@ def _are_plain(items: Iterable[Any], depth: int) -> bool:
 
 def _is_plain_key(key: object) -> bool:
     return type(key) is str and key.isascii()
-
-
-def _is_flat(value: dict[Any, Any]) -> bool:
-    """True if the dict holds only scalars that are beyond doubt: the common case, and fast."""
-    for key, item in value.items():
-        if type(key) is not str or not key.isascii():
-            return False
-        kind = type(item)
-        if kind is str:
-            if not item.isascii():
-                return False
-        elif kind is int:
-            if not INT_MIN <= item <= INT_MAX:
-                return False
-        elif kind is float:
-            if not math.isfinite(item):
-                return False
-        elif item is not None and kind is not bool:
-            return False
-    return True
 
 
 class _Walk:

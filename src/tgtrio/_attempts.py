@@ -174,10 +174,15 @@ class Attempts:
 
     def _set_timer(self, pump: Pump) -> None:
         if pump.kind & TIMED:
-            timeouts = self.results.plan.timeouts
-            assert timeouts is not None
-            when = self.results.columns.started[pump.task] + timeouts[pump.task]
+            when = self._time_is_over(pump.task)
             pump.timer = self.timers.at(when, functools.partial(self._time_out, pump))
+
+    def _time_is_over(self, rank: int) -> float:
+        """When the attempt in flight runs out of time."""
+        timeouts = self.results.plan.timeouts
+        if timeouts is None:
+            return math.inf
+        return self.results.columns.started[rank] + timeouts[rank]
 
     @enable_ki_protection
     def leave(self, pump: Pump) -> None:
@@ -214,9 +219,7 @@ class Attempts:
 
     def doom_lane(self, lane: Lane, rank: int, doom: Doom) -> bool:
         """Cancel the task in flight in a thread lane; False if it is not this one."""
-        if self.is_over():
-            return False
-        if not lane.condemn(rank):
+        if self.is_over() or not lane.condemn(rank):
             return False
         self._dooms[rank] = doom
         lane.scope.cancel()
@@ -224,10 +227,10 @@ class Attempts:
 
     def check_timeout(self, lane: Lane, now: float) -> float:
         """Cancel what a lane has in flight if its time is over; else, when it will be."""
-        rank, timeouts = lane.task, self.results.plan.timeouts
-        if rank < 0 or timeouts is None:
+        rank = lane.task
+        if rank < 0:
             return math.inf
-        when = self.results.columns.started[rank] + timeouts[rank]
+        when = self._time_is_over(rank)
         if when > now:
             return when
         self.doom_lane(lane, rank, self._timed_out(rank))

@@ -29,7 +29,6 @@ from math import inf
 from ._plan import TIMED as _TIMED
 from ._plan import INPUTS as _INPUTS
 from ._pump import CONTEXT as _CONTEXT
-from ._pump import PREPARED as _PREPARED
 from ._pump import REPORTED as _REPORTED
 from ._pump import SLOW as _SLOW
 from ._pump import THREADED as _THREADED
@@ -41,14 +40,13 @@ cdef extern from "Python.h":
 cdef enum Bits:
     INPUTS_ = 1
     TIMED_ = 2
-    PREPARED_ = 32
     REPORTED_ = 64
     THREADED_ = 128
     CONTEXT_ = 256
 
 cdef int SLOW = _SLOW
 
-assert (_INPUTS, _TIMED, _PREPARED) == (INPUTS_, TIMED_, PREPARED_)
+assert (_INPUTS, _TIMED) == (INPUTS_, TIMED_)
 assert (_REPORTED, _THREADED, _CONTEXT) == (REPORTED_, THREADED_, CONTEXT_)
 
 cdef enum Found:
@@ -256,11 +254,10 @@ cdef class Lane:
         self.generation = d.generation
         d.started[task] = now
         d.attempts[task] += 1
-        if d.queue.log.wanted & STARTS:
-            log_add(&d.queue.log, task, d.attempts[task] - 1, now)
         group.in_flight += 1
         group.begun += 1
         if d.queue.log.wanted & STARTS:
+            log_add(&d.queue.log, task, d.attempts[task] - 1, now)
             group.has_logged()
         if kind & TIMED_ and now + d.timeouts[task] < group.next_check:
             group.next_check = now + d.timeouts[task]

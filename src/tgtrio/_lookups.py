@@ -6,9 +6,6 @@ import functools
 import math
 from collections.abc import Awaitable, Callable, Iterable
 
-import trio
-
-from ._columns import ClockMap
 from ._durable import Durable
 
 
@@ -20,7 +17,7 @@ class CacheOfStore:
 
     Args:
         durable: The store.
-        clock: Of the run.
+        now: Unix time in seconds.
         ttl: How old a response may be, in seconds; None for any age.
         spawn: Starts a Trio task of the run.
         released: Called with a task that was held until its key was looked up.
@@ -29,12 +26,12 @@ class CacheOfStore:
     def __init__(
         self,
         durable: Durable,
-        clock: ClockMap,
+        now: Callable[[], float],
         ttl: float | None,
         spawn: Callable[[Callable[[], Awaitable[None]]], object],
         released: Callable[[int], object],
     ) -> None:
-        self._durable, self._clock, self._ttl = durable, clock, ttl
+        self._durable, self._now, self._ttl = durable, now, ttl
         self._spawn, self._released = spawn, released
         self._found: dict[str, object] = {}
         self._answered: set[str] = set()
@@ -67,8 +64,7 @@ class CacheOfStore:
         await self._look_up(list(self._held))
 
     async def _look_up(self, keys: list[str]) -> None:
-        now = trio.current_time() + self._clock.unix
-        since = -math.inf if self._ttl is None else now - self._ttl
+        since = -math.inf if self._ttl is None else self._now() - self._ttl
         self._found.update(await self._durable.look_up(keys, since))
         self._answered.update(keys)
         for key in keys:

@@ -224,7 +224,7 @@ class Parts:
             return None
         return CacheOfStore(
             durable,
-            self.clock,
+            self._unix_now,
             self._settings.reuse_ttl,
             self._run.spawn,
             lambda rank: self.endings.released(rank),

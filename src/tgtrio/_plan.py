@@ -22,33 +22,9 @@ from ._node import TIMED as TIMED
 from ._node import TaskNode
 
 if TYPE_CHECKING or COMPILED:
-    from ._freezing import (
-        actions,
-        arguments,
-        dispatch_order,
-        edges,
-        flags,
-        inverse,
-        look_up,
-        policies,
-        resource_sets,
-        timeouts,
-        transpose,
-    )
+    from . import _freezing as freezing
 else:
-    from ._freezing_py import (
-        actions,
-        arguments,
-        dispatch_order,
-        edges,
-        flags,
-        inverse,
-        look_up,
-        policies,
-        resource_sets,
-        timeouts,
-        transpose,
-    )
+    from . import _freezing_py as freezing
 
 # Found by a search: a loop over all flags would take a tenth of the time of a whole run.
 _WITH_EXPIRES = re.compile(b"[%s]" % re.escape(bytes(flag for flag in range(8) if flag & EXPIRES)))
@@ -142,26 +118,26 @@ class Plan:
 def freeze(graph: Description) -> Plan:
     """Make the plan of a graph. O(n log n + edges)."""
     given = graph._nodes
-    order = dispatch_order(given)
-    ranks = None if order is None else inverse(order)
-    places = look_up(given, graph._index) if graph._edges is None else graph._edges
-    offsets, dependencies, indegrees = edges(given, places, order, ranks)
-    dependent_offsets, dependents = transpose(offsets, dependencies)
+    order = freezing.dispatch_order(given)
+    ranks = None if order is None else freezing.inverse(order)
+    places = freezing.look_up(given, graph._index) if graph._edges is None else graph._edges
+    offsets, dependencies, indegrees = freezing.edges(given, places, order, ranks)
+    dependent_offsets, dependents = freezing.transpose(offsets, dependencies)
     nodes = list(given) if order is None else [given[place] for place in order]
-    names, action = actions(nodes)
-    sets, resource_set = resource_sets(nodes)
+    names, action = freezing.actions(nodes)
+    sets, resource_set = freezing.resource_sets(nodes)
     return Plan(
         nodes=nodes,
-        args=arguments(nodes),
+        args=freezing.arguments(nodes),
         ranks=ranks,
         dependency_offsets=offsets,
         dependencies=dependencies,
         dependent_offsets=dependent_offsets,
         dependents=dependents,
         indegrees=indegrees,
-        policies=policies(nodes),
-        flags=flags(nodes, graph.expire_at_deadline),
-        timeouts=timeouts(nodes),
+        policies=freezing.policies(nodes),
+        flags=freezing.flags(nodes, graph.expire_at_deadline),
+        timeouts=freezing.timeouts(nodes),
         actions=names,
         action=action,
         resource_sets=sets,
