@@ -37,11 +37,19 @@ class Diary(Instrument):
     def task_ended(self, task_id: str, state: TaskState, at: float) -> None:
         self.pages.append(("ended", task_id, state, at))
 
-    def task_retried(self, task_id: str, attempt: int, error: str, delay: float) -> None:
-        self.pages.append(("retried", task_id, attempt, error, delay))
+    def task_retried(self, task_id: str, attempt: int, error: str, delay: float, at: float) -> None:
+        self.pages.append(("retried", task_id, attempt, error, delay, at))
 
-    def breaker_moved(self, action: str, before: BreakerState, after: BreakerState) -> None:
-        self.pages.append(("moved", action, before, after))
+    def breaker_moved(
+        self, action: str, before: BreakerState, after: BreakerState, at: float
+    ) -> None:
+        self.pages.append(("moved", action, before, after, at))
+
+    def action_cooling(self, action: str, until: float, at: float) -> None:
+        self.pages.append(("cooling", action, until, at))
+
+    def run_steered(self, command: str, subject: str, value: object, at: float) -> None:
+        self.pages.append(("steered", command, subject, value, at))
 
     def run_ended(self, result: GraphResult) -> None:
         self.result = result

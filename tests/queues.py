@@ -251,8 +251,10 @@ class NaiveQueue:
         for task in self.tasks_in(PENDING, READY):
             self.put(task, state)
 
-    def keep_log(self, starts: bool, ends: bool) -> None:
-        assert (starts, ends) == (True, True)
+    def keep_log(self, readies: bool, starts: bool, ends: bool) -> None:
+        assert (readies, starts, ends) == (False, True, True)
+
+    def log_past(self) -> None:
         self.log = [(task, -1, 0) for task in self.tasks_in(*TERMINAL)]
 
     def log_start(self, task: int, attempt: int, at: float) -> None:

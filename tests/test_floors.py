@@ -17,7 +17,7 @@ FLOORS = {
     " _compiled _describing _describing_py _slots _event_log",
     1: "_records _checks _arguments _identity _node _node_view _order_list _batch _problems"
     " _topology _graph _graph_dict _graph_file _files _plan _results _context"
-    " _freezing _freezing_py",
+    " _freezing _freezing_py _growing_plan _explanation",
     2: "_retry _outcome _breaker _breaker_policy _policies _safety _safety_rules _safety_statistics"
     " _ledger _ledger_file _ledger_lines _cache _chronicle",
     3: "_columns _instrument _run_lock _store _store_bulk _store_journal _store_opening"
@@ -25,7 +25,8 @@ FLOORS = {
     4: "_backend _pump _pump_py _notifier _notifier_py _signatures _actions _limits _borrowing"
     " _timekeeper _hygiene _lane _lanes _ends _dispatch _worker _attempts _engine _run _executor"
     " _execution _settings _watch _breakers _holds _guards _sharing _retries _recorder _durable"
-    " _endings _admission _parts _crew _lookups _crashes _reporter",
+    " _endings _admission _parts _crew _lookups _crashes _reporter _events"
+    " _steering _openness _explain _handle _growth _layout",
     5: "_definitions _scheduler",
     6: "__init__ cli __main__",
 }

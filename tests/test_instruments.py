@@ -95,7 +95,7 @@ async def test_a_breaker_moves(autojump_clock: MockClock) -> None:
 
     graph = graph_of(*(task(f"t{n}") for n in range(3)), max_parallel=1)
     diary = await watched(graph, {"work": work}, breaker=BreakerPolicy(window=1))
-    moves = [page[1:] for page in diary.pages if page[0] == "moved"]
+    moves = [page[1:4] for page in diary.pages if page[0] == "moved"]
     closed, opened, half = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
     assert moves == [("work", closed, opened), ("work", opened, half), ("work", half, closed)]
 

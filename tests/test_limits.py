@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from tgtrio import InvalidTypeError, InvalidValueError
-from tgtrio._limits import UNBOUNDED, Gates, Limit, check_limit, check_limits, lay_gates
+from tgtrio._layout import Gates, lay_gates
+from tgtrio._limits import UNBOUNDED, Limit, check_limit, check_limits
 
 from .runs import graph_of, task
 
@@ -117,5 +118,5 @@ async def test_a_limiter_for_the_whole_run_bounds_every_task() -> None:
 
 def test_each_gate_says_what_it_is() -> None:
     gates = gates_for(task("a", resource_ids=["r"]), actions={"work": 1}, resources={"r": 1})
-    assert "'work'" in gates.names[0]
-    assert "'r'" in gates.names[1]
+    assert gates.owners[0] == (("action", "work"),)
+    assert gates.owners[1] == (("resource", "r"),)

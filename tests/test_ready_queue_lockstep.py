@@ -94,7 +94,8 @@ class Lockstep(RuleBasedStateMachine):
             name: build(queue_class, **setup._asdict())
             for name, queue_class in queue_classes().items()
         }
-        self.ask("keep_log", True, True)
+        self.ask("keep_log", False, True, True)
+        self.ask("log_past")
 
     def ask(self, question: str, *arguments: int) -> Any:
         expected = getattr(self.naive, question)(*arguments)
@@ -289,8 +290,9 @@ def disturb(chance: random.Random, setup: Setup, running: list[int]) -> tuple[st
 def compare_histories(setup: Setup, chance: random.Random, steps: int, every: int) -> None:
     compiled, pure = (build(each, **setup._asdict()) for each in queue_classes().values())
     running: list[int] = []
-    compiled.keep_log(False, True)
-    pure.keep_log(False, True)
+    for queue in (compiled, pure):
+        queue.keep_log(True, False, True)
+        queue.log_past()
     for step in range(steps):
         order, arguments = disturb(chance, setup, running)
         expected = getattr(pure, order)(*arguments)

@@ -44,15 +44,18 @@ from ._errors import (
     UnknownDependencyError,
     UnknownTaskError,
 )
+from ._events import Event, Events
 from ._executor import TaskExecutor
+from ._explanation import CAUSES, Explanation, TaskCause
 from ._graph import TaskGraph
+from ._handle import Run
 from ._instrument import Instrument, RunInfo
 from ._ledger import IdentityLedger
 from ._node import TaskNode
 from ._policies import INHERIT
 from ._results import GraphResult, TaskResult
 from ._retry import NEVER_RETRIED, NonRetryable, RetryLater, RetryPolicy
-from ._run import Run, open_run, run_graph
+from ._run import open_run, run_graph
 from ._safety import AbortConditionMonitor
 from ._safety_rules import (
     DEFAULT_RULES,
@@ -113,6 +116,11 @@ __all__ = [
     # watch
     "Instrument",
     "RunInfo",
+    "Event",
+    "Events",
+    "Explanation",
+    "TaskCause",
+    "CAUSES",
     # on disk
     "RawStore",
     "StoredRun",

@@ -298,6 +298,14 @@ def resolve_actions(
     return [_resolve(name, nodes_of, mappings, service) for name in names]
 
 
+def resolve_one(
+    node: TaskNode, source: object, registry: Mapping[str, object] | None = None
+) -> Action:
+    """Find the action of one task more. Args, Raises: as of `resolve_actions`."""
+    (action,) = resolve_actions([node.action_name], lambda _: [node], source, registry)
+    return action
+
+
 def _resolve(
     name: str,
     nodes_of: Callable[[str], Iterable[TaskNode]],

@@ -79,8 +79,7 @@ class Admission:
             if self.queue.state(rank) != READY:
                 continue
             if self.sharing.serve_past(rank, self.arguments(rank)):
-                first, last = plan.dependent_offsets[rank], plan.dependent_offsets[rank + 1]
-                ready += plan.dependents[first:last]
+                ready += plan.dependents_of(rank)
 
     def _may_call(self, rank: int, kind: int) -> bool:
         if kind & FOREIGN:

@@ -92,6 +92,10 @@ class Attempts:
     _begun: dict[int, Any] = attrs.field(init=False, factory=dict)
     _not_begun: set[int] = attrs.field(init=False, factory=set)  # their starts are being written
 
+    def not_begun(self, rank: int) -> bool:
+        """Does the task wait until its start is on disk?"""
+        return rank in self._not_begun
+
     # -- making an attempt ------------------------------------------------------
 
     @enable_ki_protection

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from ._backend import ReadyQueue
-from ._limits import Gates
+from ._layout import Gates
 from ._plan import Plan
 
 Spawn = Callable[[Callable[[int], Awaitable[None]], int], object]
@@ -59,15 +59,18 @@ class Borrowing:
         """For how many gates a Trio task waits for a token."""
         return len(self._waiting)
 
+    def waits_at(self, gate: int) -> bool:
+        """Has the limiter of a gate no token free?"""
+        return gate in self._waiting
+
     def borrow(self, rank: int) -> bool:
         """Take a token of each limiter that bounds the task, or none.
 
         False: one had none free. Its gate is closed then, and somebody waits for it.
         """
-        assert self._gates.lanes is not None
         task_id = self._plan.nodes[rank].task_id
         held: list[tuple[int, Borrower]] = []
-        for gate in self._foreign(self._gates.lane_gates[self._gates.lanes[rank]]):
+        for gate in self._foreign(self._gates.lane_gates[self._queue.lane(rank)]):
             borrower = self._take(gate, task_id)
             if borrower is None:
                 self._release(held)

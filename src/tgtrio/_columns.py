@@ -15,6 +15,7 @@ from typing import Protocol
 import attrs
 
 from ._errors import UnknownTaskError, shorten
+from ._growing_plan import longer
 from ._identity import key_of
 from ._node import TaskNode
 from ._outcome import Failure, after_setback
@@ -34,6 +35,7 @@ class Columns:
     """The facts about each task of one run, by rank."""
 
     def __init__(self, size: int) -> None:
+        # The arrays may be longer than there are tasks: see `add`.
         self.started = array("d", bytes(8 * size))  # of the last attempt, by the Trio clock
         self.finished = array("d", bytes(8 * size))
         self.attempts = array("i", bytes(4 * size))
@@ -44,6 +46,17 @@ class Columns:
         self.ended: dict[int, float] = {}  # of what ended between two attempts
         self.leaders: dict[int, int] = {}  # of a follower that failed with its leader
         self.keys: dict[int, str | None] = {}  # of tasks whose args were not known before
+
+    def add(self) -> bool:
+        """One more task, amortised O(1). True: the arrays have been replaced by longer ones."""
+        self.responses.append(None)
+        size = len(self.responses)
+        if size <= len(self.attempts):
+            return False
+        self.started, self.finished = longer(self.started, size), longer(self.finished, size)
+        self.attempts = longer(self.attempts, size)
+        self.marks = self.marks + bytes(len(self.attempts) - len(self.marks))
+        return True
 
 
 @attrs.frozen
@@ -187,7 +200,7 @@ class TaskResults(Mapping[str, TaskResult]):
         The roots found are kept, so that asking for all of a long chain stays linear.
         """
         path = []
-        while rank not in self._roots and (parent := self._blamed(rank)) >= 0:
+        while rank not in self._roots and (parent := self.blamed(rank)) >= 0:
             path.append(rank)
             rank = parent
         root = self._roots.get(rank, rank)
@@ -195,7 +208,7 @@ class TaskResults(Mapping[str, TaskResult]):
             self._roots[passed] = root
         return root
 
-    def _blamed(self, rank: int) -> int:
+    def blamed(self, rank: int) -> int:
         """The dependency that kept a task from running, or -1."""
         if (leader := self.columns.leaders.get(rank)) is not None:
             return leader
@@ -207,7 +220,7 @@ class TaskResults(Mapping[str, TaskResult]):
     def _error(self, rank: int, root: int, failure: Failure | None) -> str:
         if failure is not None:
             return failure.error
-        parent = self._blamed(rank)
+        parent = self.blamed(rank)
         if parent < 0:
             return "no dependency failed" if self.ends.state(rank) == SKIPPED else self.end_reason
         text = f"dependency {self._says(parent)}"

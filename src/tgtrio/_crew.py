@@ -47,16 +47,22 @@ class Crew:
     Args:
         run: The run.
         queue: Of the run.
-        lanes: The threads of the run; None if it needs none.
+        lanes: The threads of the run; None as long as it needs none.
         limit: How many workers there may be.
     """
 
     def __init__(self, run: Run, queue: ReadyQueue, lanes: Lanes | None, limit: int) -> None:
-        self._run, self._queue, self._lanes, self._limit = run, queue, lanes, limit
+        self._run, self._queue, self.lanes, self._limit = run, queue, lanes, limit
         self.pumps: list[Pump] = []
         self._idle = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
         self._dispatch: Dispatch | None = None
+
+    def set_limit(self, limit: int) -> None:
+        """Change how many workers and lanes there may be; those that are there stay."""
+        self._limit = limit
+        if self.lanes is not None:
+            self.lanes.set_limit(limit)
 
     def begin(self, nursery: trio.Nursery, dispatch: Dispatch) -> None:
         """From now on Trio tasks may be started."""
@@ -69,12 +75,12 @@ class Crew:
     def disband(self) -> None:
         """The run is over: let go of it."""
         self.pumps.clear()
-        del self._run, self._dispatch, self._lanes
+        del self._run, self._dispatch, self.lanes
 
     def cancel(self) -> None:
         """Cancel everything that is in flight."""
-        if self._lanes is not None:
-            self._lanes.close()
+        if self.lanes is not None:
+            self.lanes.close()
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
 

@@ -14,7 +14,7 @@ from ._actions import Action
 from ._backend import COMPILED, CONTEXT, FOREIGN, INLINE, PREPARED, THREADED, Dispatch, ReadyQueue
 from ._columns import Columns
 from ._hygiene import LOCKS
-from ._limits import Gates
+from ._layout import Gates
 from ._plan import Plan
 
 if TYPE_CHECKING:

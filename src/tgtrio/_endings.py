@@ -226,6 +226,21 @@ class Endings:
             self.sharing.released(rank)
             self.changed()
 
+    def backs_off_until(self, rank: int) -> float | None:
+        """When a task is tried again, if it backs off."""
+        timer = self._backing_off.get(rank)
+        return None if timer is None else timer.when
+
+    def cools_until(self, action: int) -> float | None:
+        """When the tasks of an action may start again, if a `RetryLater` holds them."""
+        timer = self._cooling.get(action)
+        return None if timer is None else timer.when
+
+    @property
+    def backing_off(self) -> int:
+        """How many tasks back off."""
+        return len(self._backing_off)
+
     def _back_off_over(self, rank: int) -> None:
         del self._backing_off[rank]
         self.released(rank)
@@ -237,6 +252,8 @@ class Endings:
             if before.when >= until:
                 return
             self.timers.cancel(before)
+        if self.reporter is not None:
+            self.reporter.cooling(action, until, trio.current_time())
         self.holds.close(action, COOLING)
         self._cooling[action] = self.timers.at(until, functools.partial(self._warm, action))
 

@@ -17,7 +17,6 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._actions import Action
-from ._attempts import Doom
 from ._backend import Pump
 from ._breakers import Breakers
 from ._cache import ResponseCache
@@ -29,15 +28,26 @@ from ._dispatch import SliceClock
 from ._durable import Durable
 from ._endings import STATE_CODE
 from ._ends import RAISED, STORED_STATES, Cause, End, raise_together
-from ._errors import DeadlockError, GraphRunningError, StoreError, shorten
+from ._errors import DeadlockError, GraphRunningError, RunFinishedError, StoreError, shorten
+from ._events import Events
+from ._explain import Explainer, explain_ended
+from ._explanation import Explanation
+from ._growing_plan import GrowingPlan
+from ._growth import Growth
+from ._holds import STORE
 from ._identity import key_of
-from ._limits import UNBOUNDED, Gates, Limit
-from ._outcome import Ending, Failure
+from ._instrument import Watched
+from ._layout import Gates
+from ._limits import UNBOUNDED, Limit
+from ._node import TaskNode
+from ._openness import Openness
+from ._outcome import Failure
 from ._parts import Parts
 from ._plan import Plan
 from ._results import GraphResult
 from ._settings import Settings
 from ._states import FIRST_TERMINAL, READY, RUNNING, STATES, TaskState
+from ._steering import Steering
 
 if TYPE_CHECKING:
     from ._graph import TaskGraph
@@ -67,6 +77,9 @@ class Engine:
         breakers: Of a scheduler or an executor, or of this run alone.
         cache: Of an executor.
         chronicle: Where what happens rarely is written down.
+        handle: Makes a live handle of the run.
+        resolve: Finds what does the work of a task that is added.
+        live: Has somebody a handle, so that the run is open for more while they keep it so?
     """
 
     def __init__(
@@ -80,6 +93,9 @@ class Engine:
         breakers: Breakers,
         cache: ResponseCache | None,
         chronicle: Chronicle,
+        handle: Callable[[Engine], Watched],
+        resolve: Callable[[TaskNode], Action],
+        live: bool,
     ) -> None:
         self.graph, self.plan = graph, plan
         self.run_id = uuid.uuid4().hex if settings.run_id is None else settings.run_id
@@ -90,10 +106,15 @@ class Engine:
         self.result: GraphResult | None = None
         self._actions, self._gates, self._settings = actions, gates, settings
         self._breakers, self._cache, self._chronicle = breakers, cache, chronicle
+        self._max_parallel = max_parallel
         self._limit = max_parallel if isinstance(max_parallel, int) else UNBOUNDED
         self._durable: Durable | None = None
         self._parts: Parts | None = None
+        self._handle, self._resolve, self._live = handle, resolve, live
+        self._grows: Growth | None = None
+        self.openness = Openness(live, self.changed)
         self._all_ended = trio.Event()
+        self.token = trio.lowlevel.current_trio_token()
         self._cancelled_outside = False
 
     # -- before it ------------------------------------------------------------------
@@ -134,21 +155,24 @@ class Engine:
     def _set_up(self) -> None:
         parts = self._parts = Parts(
             self,
-            self.graph.graph_id,
+            self.graph,
             self.run_id,
             self.plan,
             self._actions,
             self._gates,
             self._limit,
-            self.graph.max_retry_tokens,
             self._settings,
             self._breakers,
             self._cache,
             self._durable,
             self._chronicle,
+            self._live,
         )
         self._crew = Crew(self, parts.queue, parts.lanes, self._limit)
         self.queue, self.columns, self.results = parts.queue, parts.columns, parts.results
+        self.steering = Steering(
+            self.plan, self._gates, parts, self._crew, self._max_parallel, self.changed
+        )
 
     # -- the life of a run ----------------------------------------------------------
 
@@ -188,7 +212,7 @@ class Engine:
     async def _until_all_ended(self, parts: Parts) -> None:
         try:
             if parts.reporter is not None:
-                parts.reporter.begin()
+                parts.reporter.begin(self._handle(self))
             await trio.lowlevel.checkpoint()  # also of a graph without tasks
             parts.admission.serve_past()
             self._set_timers(parts)
@@ -200,7 +224,7 @@ class Engine:
             if parts.watch is not None:
                 parts.watch.begin()
             await self._look_up_shared(parts)
-            if self.queue.unfinished and self.end is None:
+            if self.end is None and not self._is_done():
                 self._crew.start_worker()
                 await self._all_ended.wait()
         except trio.Cancelled:
@@ -314,9 +338,15 @@ class Engine:
     def _let_go(self) -> None:
         """Break the cycles: a run that is over goes at once, not when the collector comes."""
         self._crew.disband()
+        self.openness.let_go()
         if self._parts is not None:
             self._parts.dissolve()
-        self._parts = self._durable = None
+        self._parts = self._durable = self._grows = None
+        del self.steering
+
+    def _is_done(self) -> bool:
+        """Has every task ended, and will none be added?"""
+        return self.queue.unfinished == 0 and (self.end is not None or not self.openness)
 
     def _all_well(self) -> bool:
         counts = dict(zip(STATES, self.queue.counts(), strict=True))
@@ -332,7 +362,10 @@ class Engine:
         The first cause wins, but a drain that what is in flight outlasts is cut short by the
         next. Once the last task has ended, only what is raised counts.
         """
-        if self.is_over() or (self.queue.unfinished == 0 and cause not in RAISED):
+        if self.is_over():
+            return
+        if self.queue.unfinished == 0 and cause not in RAISED:
+            self.openness.close()  # nothing else is left to be cut short
             return
         self._set_end(End(cause, reason))
         self._crew.cancel()
@@ -348,6 +381,7 @@ class Engine:
     def drain(self, reason: str) -> None:
         """End the run gently: nothing starts any more, what is in flight runs to its end."""
         if self.end is not None or self.queue.unfinished == 0:
+            self.openness.close()
             return
         self._set_end(End(Cause.DRAINED, reason))
         for rank in self.columns.setbacks:
@@ -393,27 +427,6 @@ class Engine:
             self.fatal.append(error)
         self.cut_short(Cause.INTERRUPTED, f"the run was interrupted by {type(error).__name__}")
 
-    def cancel_task(self, rank: int, reason: str) -> None:
-        """Cancel one task; its dependents go by their policies."""
-        if self._parts is None or self.queue.unfinished == 0:
-            return
-        doom = Doom(Ending.CANCELLED, None, reason)
-        lanes = self._parts.lanes
-        if self._crew_doomed(rank, doom) or (lanes is not None and lanes.cancel(rank, doom)):
-            return
-        self._parts.endings.unstarted(rank, Ending.CANCELLED, Failure(reason))
-        if lanes is not None and self.queue.state(rank) == RUNNING:
-            lanes.cancel(rank, doom)  # a lane has taken it meanwhile
-        self.changed()
-
-    def _crew_doomed(self, rank: int, doom: Doom) -> bool:
-        assert self._parts is not None
-        for pump in self._crew.pumps:
-            if pump.task == rank:
-                self._parts.attempts.doom(pump, doom)
-                return True
-        return False
-
     # -- the store -------------------------------------------------------------------------
 
     def _store_written(self, number: int) -> None:
@@ -429,10 +442,12 @@ class Engine:
 
     def hold_back(self, wanted: bool) -> None:
         """Nothing may start for now, or it may again."""
+        if self._parts is None:
+            return
         if wanted:
-            self.queue.pause()
+            self._parts.pauses.pause(STORE)
         else:
-            self.queue.resume()
+            self._parts.pauses.resume(STORE)
             self.changed()
 
     async def _look_up_shared(self, parts: Parts) -> None:
@@ -461,9 +476,9 @@ class Engine:
         assert self._parts is not None
         if self._parts.borrowing is not None:
             self._parts.borrowing.release_spares()  # who could use them would not rest
-        if self.queue.unfinished == 0:
+        if self._is_done():
             self._all_ended.set()
-        elif self.queue.running == 0:
+        elif self.queue.running == 0 and self.queue.unfinished:
             self._refuse_to_hang(self._parts)
 
     def _refuse_to_hang(self, parts: Parts) -> None:
@@ -473,6 +488,7 @@ class Engine:
             or (parts.borrowing is not None and parts.borrowing.waiting)
             or (parts.recorder is not None and parts.recorder.waiting)
             or parts.guards.isolated
+            or parts.pauses.who
             or (parts.lookups is not None and parts.lookups.waiting)
         )
         if awaited or self._crew.about_to_look or self.end is not None or self.queue.startable():
@@ -494,10 +510,73 @@ class Engine:
         """Something changed from outside a pump: see to it that it takes effect."""
         if self._parts is not None and self._parts.borrowing is not None:
             self._parts.borrowing.dismiss_idle_waiters()
-        if self.queue.unfinished == 0:
+        if self._is_done():
             self._all_ended.set()
         elif self.queue.startable():
             self.wake()
+
+    # -- what the handle asks for -------------------------------------------------------
+
+    def events(self) -> Events:
+        """What happens from now on."""
+        events = Events(self.openness.waiting)
+        if self._parts is None or self._parts.reporter is None:
+            events.end()
+        else:
+            self._parts.reporter.add(events)
+        return events
+
+    @enable_ki_protection
+    def add_task(self, node: TaskNode) -> TaskNode:
+        """Add a task to the graph and to this run of it; see `Run.add_task`."""
+        if self._parts is None or self.end is not None or self._all_ended.is_set():
+            raise RunFinishedError(
+                f"the run of graph {shorten(self.graph.graph_id)} is over, or being ended; "
+                f"task {shorten(node.task_id)} cannot be added to it"
+            )
+        action = self._resolve(node)
+        self.graph._append_while_running(node)
+        self._growth(self._parts).add(node, action)
+        if self._parts.reporter is not None:
+            self._parts.reporter.steered("add_task", node.task_id)
+        self.changed()
+        return node
+
+    def _growth(self, parts: Parts) -> Growth:
+        if self._grows is None:
+            assert isinstance(self.plan, GrowingPlan)
+            self._grows = Growth(
+                self.plan,
+                self._gates,
+                parts,
+                self._crew,
+                self._actions,
+                self._breakers,
+                self.graph.expire_at_deadline,
+                self._expire,
+            )
+        return self._grows
+
+    def explain(self, rank: int) -> Explanation:
+        """Why a task does not run, or why it ended as it did."""
+        if self._parts is None:
+            return explain_ended(self.results, rank)
+        return self._explainer().explain(rank)
+
+    def holds(self) -> dict[tuple[str, str], int]:
+        """How many READY tasks do not start, by kind of cause and its subject."""
+        return {} if self._parts is None else self._explainer().holds()
+
+    def _explainer(self) -> Explainer:
+        assert self._parts is not None
+        return Explainer(
+            self.plan,
+            self._gates,
+            self._parts,
+            self._crew,
+            self.steering.limit,
+            self.end,
+        )
 
     # -- figures ------------------------------------------------------------------------------
 

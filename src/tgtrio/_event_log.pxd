@@ -9,13 +9,15 @@ from libc.stdlib cimport realloc
 cdef enum Wanted:
     STARTS = 1
     ENDS = 2
+    READIES = 4
 
 cdef enum What:  # or the number of an attempt that began, from 0
     ENDED = -1
     NOTED = -2  # something that is written down elsewhere
+    READIED = -3
 
 ctypedef struct Event:
-    double at  # of a start
+    double at  # of a start; of READIED, the task whose end let it start, or -1
     int32_t task
     int32_t what
 

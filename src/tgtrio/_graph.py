@@ -193,6 +193,11 @@ class TaskGraph:
             expire_at_deadline,
             estimate_ms,
         )
+        self._append(node)
+        self._changed()
+        return node
+
+    def _append(self, node: TaskNode) -> None:
         index = self._index
         if node.task_id in index:
             raise duplicate_task(node.task_id)
@@ -207,8 +212,11 @@ class TaskGraph:
         self._edges = edges
         if self._topology is not None:
             self._topology.extend([self._places(node)])
-        self._changed()
-        return node
+
+    def _append_while_running(self, node: TaskNode) -> None:
+        """Add a task to the graph and its current run, which works on a plan of its own."""
+        self._append(node)
+        self._plan = None
 
     def add_tasks(self, tasks: Iterable[TaskNode | Mapping[str, Any]]) -> None:
         """Add many tasks, in any order, all of them or none. O(tasks + edges).

@@ -66,9 +66,12 @@ class Guards:
         """Follow the breakers from now on, until `detach`."""
         self._dispatch = dispatch
         for action, breaker in self._breakers.items():
-            self._give_ups[action] = breaker.give_ups  # it has held nobody of this run so far
-            self._unsubscribe.append(breaker.subscribe(functools.partial(self._follow, action)))
-            self._follow(action, breaker)
+            self._follow_from_now(action, breaker)
+
+    def _follow_from_now(self, action: int, breaker: CircuitBreaker) -> None:
+        self._give_ups[action] = breaker.give_ups  # it has held nobody of this run so far
+        self._unsubscribe.append(breaker.subscribe(functools.partial(self._follow, action)))
+        self._follow(action, breaker)
 
     def detach(self) -> None:
         """The run is over: give back what is still out."""
@@ -78,6 +81,24 @@ class Guards:
             permit.released()
         self._permits.clear()
         self._dispatch = None
+
+    def add(self, action: int, breaker: CircuitBreaker | None) -> None:
+        """One more action, while the run goes on."""
+        if breaker is None:
+            return
+        self._breakers[action] = breaker
+        self._seen[action], self._moved[action] = breaker.generation, 0
+        if self._dispatch is not None:
+            self._follow_from_now(action, breaker)
+
+    def breaker(self, action: int) -> CircuitBreaker | None:
+        """The breaker of an action; None if it has none."""
+        return self._breakers.get(action)
+
+    def refuses(self, action: int) -> bool:
+        """Does its breaker let nobody through now?"""
+        breaker = self._breakers.get(action)
+        return breaker is not None and not breaker.admits()
 
     @property
     def isolated(self) -> bool:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from ._breaker_policy import BreakerState
 from ._columns import ClockMap
 from ._errors import InvalidTypeError, InvalidValueError, shorten
+from ._graph import TaskGraph
 from ._results import GraphResult
 from ._states import TaskState
 
 _log = logging.getLogger("tgtrio")
 
+ReadyHook = Callable[[str, float], object]
 StartHook = Callable[[str, int, float], object]
 EndHook = Callable[[str, TaskState, float], object]
 
@@ -31,12 +33,20 @@ class RunInfo:
         run_id: The run.
         total_tasks: How many tasks the graph has.
         started: When the run started, by the Trio clock.
+        graph: The graph itself, of which nothing may be changed from here.
+        max_parallel: How many tasks may be in flight; None if a `trio.CapacityLimiter` says that.
+        per_action_caps: How many tasks of an action may be in flight; None as before.
+        resource_caps: How many tasks that name a resource may be in flight; None as before.
     """
 
     graph_id: str
     run_id: str
     total_tasks: int
     started: float
+    graph: TaskGraph = attrs.field(repr=False)
+    max_parallel: int | None
+    per_action_caps: Mapping[str, int | None]
+    resource_caps: Mapping[str, int | None]
     _clock: ClockMap = attrs.field(repr=False)
 
     def wall(self, at: float) -> datetime:
@@ -46,6 +56,17 @@ class RunInfo:
             at: Seconds, as the hooks are given them.
         """
         return self._clock.wall(at)
+
+
+class Watched(Protocol):
+    """What an instrument may ask of the run that it is beside; the live handle is one."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def graph(self) -> TaskGraph: ...
+    def statistics(self) -> dict[str, Any]: ...
+    def holds(self) -> dict[tuple[str, str], int]: ...
 
 
 class Instrument:
@@ -64,6 +85,25 @@ class Instrument:
 
     def run_started(self, info: RunInfo) -> None:
         """A run starts; nothing of it has started or ended before."""
+
+    async def beside(self, run: Watched) -> None:
+        """Run in a Trio task of the run's own, from its start to its end, which cancels it.
+
+        For what must go on while nothing happens, like a display. It may return early.
+
+        Args:
+            run: The live handle of the run, as `open_run` gives it.
+        """
+
+    def task_ready(self, task_id: str, at: float) -> None:
+        """A task has what it depends on, and waits for its turn from now on.
+
+        Told once of each task that gets so far; also of one that is then served, or held.
+
+        Args:
+            task_id: The task.
+            at: When the last of its dependencies ended, or when the run started.
+        """
 
     def task_started(self, task_id: str, attempt: int, at: float) -> None:
         """An attempt of a task begins.
@@ -85,7 +125,7 @@ class Instrument:
             at: When; of a task that never started, when that was noticed.
         """
 
-    def task_retried(self, task_id: str, attempt: int, error: str, delay: float) -> None:
+    def task_retried(self, task_id: str, attempt: int, error: str, delay: float, at: float) -> None:
         """An attempt of a task has failed, and there will be another.
 
         Args:
@@ -93,15 +133,39 @@ class Instrument:
             attempt: The number of the attempt that failed, from 0.
             error: What it failed with, as the results say it.
             delay: How long the task is held, in seconds from the end of the attempt.
+            at: When the attempt ended.
         """
 
-    def breaker_moved(self, action: str, before: BreakerState, after: BreakerState) -> None:
+    def action_cooling(self, action: str, until: float, at: float) -> None:
+        """A `RetryLater` holds all tasks of an action that have not started.
+
+        Args:
+            action: The action.
+            until: When that ends, unless another one prolongs it.
+            at: When it was raised.
+        """
+
+    def breaker_moved(
+        self, action: str, before: BreakerState, after: BreakerState, at: float
+    ) -> None:
         """The circuit breaker of an action has changed its state, through whatever run.
 
         Args:
             action: The action.
             before: The state that it had.
             after: The state that it has now.
+            at: When.
+        """
+
+    def run_steered(self, command: str, subject: str, value: object, at: float) -> None:
+        """Somebody has used the handle of the run.
+
+        Args:
+            command: The name of its method: "pause", "resume", "drain", "cancel",
+                "set_max_parallel", "set_cap", "add_task", "isolate", "close_breaker".
+            subject: The task or action that it was about; "" for the whole run.
+            value: The limit that was set, the reason that was given; None where there is none.
+            at: When.
         """
 
     def run_ended(self, result: GraphResult) -> None:
@@ -123,12 +187,11 @@ class HookIndex:
     """
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
-        self._hooks = [
-            (instrument, name, hook)
-            for instrument in instruments
-            for name in HOOKS
-            if (hook := _overridden(instrument, name)) is not None
-        ]
+        self._hooks = [entry for instrument in instruments for entry in _hooks_of(instrument)]
+
+    def add(self, instrument: Instrument) -> None:
+        """One more, which hears of what comes."""
+        self._hooks += _hooks_of(instrument)
 
     def of(self, name: str) -> tuple[Callable[..., object], ...]:
         """The hooks of a name."""
@@ -163,6 +226,14 @@ class HookIndex:
         return None
 
 
+def _hooks_of(instrument: Instrument) -> list[tuple[Instrument, str, Callable[..., object]]]:
+    return [
+        (instrument, name, hook)
+        for name in HOOKS
+        if (hook := _overridden(instrument, name)) is not None
+    ]
+
+
 def _overridden(instrument: Instrument, name: str) -> Callable[..., object] | None:
     hook = getattr(instrument, name)
     return None if getattr(hook, "__func__", hook) is getattr(Instrument, name) else hook
@@ -189,8 +260,13 @@ def check_instruments(value: Any) -> tuple[Instrument, ...]:
 
 def _check_hook(instrument: Instrument, name: str) -> None:
     hook = _overridden(instrument, name)
-    if hook is not None and (not callable(hook) or inspect.iscoroutinefunction(hook)):
-        raise InvalidTypeError(
-            f"instrument {shorten(instrument)}: {name} must be a plain function; nobody would "
-            "await an async one"
+    if hook is None:
+        return
+    if not callable(hook) or inspect.iscoroutinefunction(hook) != (name == "beside"):
+        kind = "an async function" if name == "beside" else "a plain function"
+        why = (
+            "it has a Trio task of its own"
+            if name == "beside"
+            else "nobody would await an async one"
         )
+        raise InvalidTypeError(f"instrument {shorten(instrument)}: {name} must be {kind}; {why}")

@@ -81,6 +81,10 @@ class Lanes:
         # Not the limiter of the single thread calls: lanes keep their threads.
         self._threads = trio.CapacityLimiter(math.inf)
 
+    def set_limit(self, limit: int) -> None:
+        """Change how many lanes there may be; those that are there stay."""
+        self._limit = limit
+
     @enable_ki_protection
     def call(self) -> None:
         """Work for a lane is ready."""
@@ -89,6 +93,10 @@ class Lanes:
     def close(self) -> None:
         """Let all lanes end once nothing is in flight in them."""
         self._group.close()
+
+    def in_flight(self) -> list[int]:
+        """The tasks that the lanes have now."""
+        return [lane.task for lane in self._lanes if lane.task >= 0]
 
     @enable_ki_protection
     def cancel(self, rank: int, doom: Doom) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from typing_extensions import Buffer
 
-from ._instrument import EndHook, StartHook
+from ._instrument import EndHook, ReadyHook, StartHook
 from ._node import TaskNode
 from ._ready_queue import ReadyQueue
 
@@ -18,6 +18,7 @@ class Notifier:
         queue: The queue, of the same backend.
         nodes: The tasks, by rank.
         finished: When the last attempt of each task ended; so also when a task SUCCEEDED.
+        began: When the run began; what is READY then has waited for nobody.
         end_of: When a task ended that did not succeed, by rank.
         note: Called at the place of each note in the log.
         failed: Called with a hook and what it raised.
@@ -28,15 +29,21 @@ class Notifier:
         queue: ReadyQueue,
         nodes: list[TaskNode],
         finished: Buffer,
+        began: float,
         end_of: Callable[[int], float],
         note: Callable[[], object],
         failed: Callable[[Callable[..., object], BaseException], object],
     ) -> None: ...
 
+    on_ready: tuple[ReadyHook, ...]
+    """Called with task id and instant; may be replaced at any time, as the others."""
     on_start: tuple[StartHook, ...]
-    """Called with task id, attempt and instant; may be replaced at any time."""
+    """Called with task id, attempt and instant."""
     on_end: tuple[EndHook, ...]
     """Called with task id, state and instant."""
+
+    def bind(self, nodes: list[TaskNode], finished: Buffer) -> None:
+        """Work on these from now on: the graph has grown, and they have moved."""
 
     def notify(self) -> bool:
         """Read what is in the log now. False: nothing, or it is being read already."""

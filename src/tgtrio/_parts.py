@@ -6,10 +6,11 @@ first one gets a callable that looks the second up.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import random
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import trio
@@ -19,6 +20,7 @@ from ._admission import Admission
 from ._attempts import Attempts
 from ._backend import PREPARED, REPORTED, THREADED, ReadyQueue
 from ._borrowing import Borrowing
+from ._breaker import CircuitBreaker
 from ._breakers import Breakers
 from ._cache import CacheOfExecutor, CacheOfPast, ResponseCache
 from ._chronicle import Chronicle
@@ -27,12 +29,14 @@ from ._dispatch import flags_of, kinds_of, make_dispatch
 from ._durable import Durable
 from ._endings import Endings
 from ._ends import End
+from ._graph import TaskGraph
 from ._guards import Guards
-from ._holds import ActionBits, ActionHolds
+from ._holds import ActionBits, ActionHolds, Pauses
 from ._identity import record_key
 from ._instrument import HookIndex, RunInfo
 from ._lanes import Lanes
-from ._limits import Gates
+from ._layout import Gates
+from ._limits import UNBOUNDED, Limit
 from ._lookups import CacheOfStore
 from ._plan import Plan
 from ._recorder import Recorder
@@ -84,33 +88,34 @@ class Parts:
 
     Args:
         run: The run.
-        graph_id, run_id: Its names.
+        graph, run_id: What it is a run of, and its name.
         plan, actions, gates, limit: What is run, by what, and within which limits.
-        budget: How many retries there may be.
         settings: The options.
         breakers: Of the scheduler, the executor, or this run alone.
         cache: Of the executor; None if the run does not use it.
         durable: The store, and the run taken up in it; None if there is none.
         chronicle: Where what happens rarely is written down.
+        live: Has somebody the handle of the run?
     """
 
     def __init__(
         self,
         run: Run,
-        graph_id: str,
+        graph: TaskGraph,
         run_id: str,
         plan: Plan,
         actions: list[Action],
         gates: Gates,
         limit: int,
-        budget: int,
         settings: Settings,
         breakers: Breakers,
         cache: ResponseCache | None,
         durable: Durable | None,
         chronicle: Chronicle,
+        live: bool,
     ) -> None:
         self._run, self._plan, self._actions, self._settings = run, plan, actions, settings
+        self._context = contextvars.copy_context()
         self.started = trio.current_time()
         self.clock = ClockMap.starting_at(self.started)
         self.columns = Columns(len(plan))
@@ -118,17 +123,28 @@ class Parts:
         self.results = TaskResults(
             plan=plan, columns=self.columns, ends=self.queue, clock=self.clock
         )
-        self.reporter = self._make_reporter(graph_id, run_id) if settings.instruments else None
+        watched = live or settings.instruments
+        self.reporter = self._make_reporter(graph, run_id, limit) if watched else None
         self.timers = Timekeeper(lambda timers: run.spawn(timers.run))
-        self.borrowing = self._make_borrowing(gates) if gates.limiters else None
-        kinds, flags = kinds_of(actions), flags_of(plan, gates)
-        self._bits = ActionBits(kinds)
+        self.borrowing = self._make_borrowing(gates) if gates.limiters or live else None
+        self.flags = flags_of(plan, gates)
+        self.bits = ActionBits(kinds_of(actions))
         self.holds = ActionHolds(self.queue, gates.of_action)
+        self.pauses = Pauses(self.queue)
         note = functools.partial(
-            chronicle.note, "retry_budget", graph_id=graph_id, run_id=run_id, budget=budget
+            chronicle.note,
+            "retry_budget",
+            graph_id=graph.graph_id,
+            run_id=run_id,
+            budget=graph.max_retry_tokens,
         )
         self.retries = Retries(
-            plan, actions, settings.retry, budget, random.Random(settings.seed), note
+            plan,
+            actions,
+            settings.retry,
+            graph.max_retry_tokens,
+            random.Random(settings.seed),
+            note,
         )
         self.watch = self._make_watch()
         journal = None if durable is None else durable.journal
@@ -142,24 +158,61 @@ class Parts:
         self._caches = self._make_caches(cache, journal)
         self.sharing = self._make_sharing()
         self.endings = self._make_endings()
-        self.admission = self._make_admission(self._mark_keyed(flags, journal))
-        self.attempts = self._make_attempts(graph_id, run_id, limit, flags)
+        self.admission = self._make_admission(self._mark_keyed(self.flags, journal))
+        self.attempts = self._make_attempts(graph.graph_id, run_id, limit)
         self.dispatch = make_dispatch(
-            self.attempts, self.queue, plan, actions, self.columns, kinds, flags
+            self.attempts, self.queue, plan, actions, self.columns, self.bits.kinds, self.flags
         )
-        threaded = any(kind & THREADED for kind in kinds)
-        self.lanes = Lanes(run, self.dispatch, self.attempts, limit) if threaded else None
+        self.lanes: Lanes | None = None
+        self._make_lanes()
+
+    def add_action(self, number: int, action: Action, breaker: CircuitBreaker | None) -> None:
+        """One more action, the next by number."""
+        self._opted_out.append(not (self._settings.idempotent and action.policies.idempotent))
+        self.bits.add(kinds_of([action])[0])
+        self.retries.add(action)
+        self.guards.add(number, breaker)
+        self._make_lanes()
+
+    def add_task(self, flags: int) -> bool:
+        """One more task. True: arrays that others work on have moved.
+
+        Args:
+            flags: Its own.
+        """
+        rank = len(self._plan) - 1
+        moved = self.columns.add()
+        if rank >= len(self.flags):
+            room = len(self.columns.attempts) - len(self.flags)
+            self.flags = self.attempts.flags = self.flags + bytes(room)
+            moved = True
+        self.flags[rank] = flags
+        if self.recorder is not None:
+            self.recorder.add()
+        return moved
+
+    def _make_lanes(self) -> None:
+        """Have thread lanes, if an action needs them."""
+        if self.lanes is None and any(kind & THREADED for kind in self.bits.kinds):
+            self.lanes = self._context.run(
+                Lanes, self._run, self.dispatch, self.attempts, self._limit()
+            )
 
     def dissolve(self) -> None:
         """Let go of all parts, which know each other."""
         vars(self).clear()
 
-    def _make_reporter(self, graph_id: str, run_id: str) -> Reporter:
+    def _make_reporter(self, graph: TaskGraph, run_id: str, limit: int) -> Reporter:
+        settings = self._settings
         info = RunInfo(
-            graph_id=graph_id,
+            graph_id=graph.graph_id,
             run_id=run_id,
             total_tasks=len(self._plan),
             started=self.started,
+            graph=graph,
+            max_parallel=None if limit == UNBOUNDED else limit,
+            per_action_caps=_plain(settings.per_action_caps),
+            resource_caps=_plain(settings.resource_caps),
             clock=self.clock,
         )
         hooks = HookIndex(self._settings.instruments)
@@ -178,13 +231,13 @@ class Parts:
         monitor = self._settings.abort_monitor
         if monitor is None:
             return None
-        self._bits.set_all("monitor", PREPARED | REPORTED)
+        self.bits.set_all("monitor", PREPARED | REPORTED)
         return Watch(monitor, self._run.abort, self.timers)
 
     def _make_recorder(self, journal: Journal) -> Recorder:
         assert self._settings.store is not None
-        self._bits.set_all("store", REPORTED)
-        self._bits.set_all("starts", PREPARED)
+        self.bits.set_all("store", REPORTED)
+        self.bits.set_all("starts", PREPARED)
         return Recorder(
             journal,
             self.results,
@@ -194,7 +247,7 @@ class Parts:
             wait_for_each=self._settings.store.durability == "task",
             hold_back=self._run.hold_back,
             completed=lambda rank: self.endings.completed(rank),
-            progressed=lambda: self._bits.set_all("starts", 0),
+            progressed=lambda: self.bits.set_all("starts", 0),
         )
 
     def _record_key(self, rank: int) -> str | None:
@@ -212,7 +265,7 @@ class Parts:
             ],
             self.holds,
             self.timers,
-            self._bits,
+            self.bits,
             self._settings.fail_when_open,
             lambda action, error: self.endings.give_up(action, error),
             self._run.changed,
@@ -293,7 +346,7 @@ class Parts:
             endings=self.endings,
         )
 
-    def _make_attempts(self, graph_id: str, run_id: str, limit: int, flags: bytearray) -> Attempts:
+    def _make_attempts(self, graph_id: str, run_id: str, limit: int) -> Attempts:
         return Attempts(
             graph_id=graph_id,
             run_id=run_id,
@@ -310,18 +363,21 @@ class Parts:
             is_over=self._run.is_over,
             wake=self._run.wake,
             call_lane=lambda: self._lanes().call(),
-            flags=flags,
+            flags=self.flags,
         )
 
     def _lanes(self) -> Lanes:
         assert self.lanes is not None
         return self.lanes
 
+    def _limit(self) -> int:
+        return int(self.attempts.threads.total_tokens)
+
     def _mark_keyed(self, flags: bytearray, journal: Journal | None) -> bytearray:
         """Which tasks may be served from others; the pump is told to ask for them."""
         size = len(self._plan)
         if self._caches or (journal is not None and journal.committed):
-            self._bits.set_all("keys", PREPARED | REPORTED)
+            self.bits.set_all("keys", PREPARED | REPORTED)
             return bytearray(b"\1" * size)
         if all(self._opted_out):
             return bytearray(size)
@@ -347,6 +403,10 @@ def _make_queue(plan: Plan, gates: Gates, limit: int) -> ReadyQueue:
         gates.lane_gates,
         gates.capacities,
     )
+
+
+def _plain(limits: Mapping[str, Limit]) -> dict[str, int | None]:
+    return {name: limit if isinstance(limit, int) else None for name, limit in limits.items()}
 
 
 def _nothing(rank: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -41,9 +41,9 @@ class Description(Protocol):
     _edges: array[int] | None
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.define(eq=False, kw_only=True)
 class Plan:
-    """The frozen form of a graph. Nothing in it changes, runs share it.
+    """The frozen form of a graph. Nothing in it changes, runs share it (but see `GrowingPlan`).
 
     Attributes:
         nodes: The tasks by rank.
@@ -89,6 +89,24 @@ class Plan:
         if position >= len(self.nodes):  # added after the freeze
             raise KeyError(task_id)
         return position if self.ranks is None else self.ranks[position]
+
+    def place(self, rank: int) -> tuple[float, ...]:
+        """Where a task stands in the dispatch order; who is smaller comes first."""
+        return (rank,)
+
+    def dependencies_of(self, rank: int) -> Sequence[int]:
+        """The dependencies of a task."""
+        first, end = self.dependency_offsets[rank : rank + 2]
+        return self.dependencies[first:end]
+
+    def resources_of(self, rank: int) -> Sequence[str]:
+        """The resources that a task names, sorted."""
+        return () if self.resource_set is None else self.resource_sets[self.resource_set[rank]]
+
+    def dependents_of(self, rank: int) -> Sequence[int]:
+        """The dependents of a task."""
+        first, end = self.dependent_offsets[rank : rank + 2]
+        return self.dependents[first:end]
 
     def expiring(self) -> Iterator[int]:
         """The tasks that fail at their deadlines, by rank."""
@@ -143,6 +161,16 @@ def freeze(graph: Description) -> Plan:
         resource_sets=sets,
         resource_set=resource_set,
         index=graph._index,
+    )
+
+
+def freeze_one(node: TaskNode, expire_at_deadline: bool) -> tuple[int, int, float | None]:
+    """The policy, the flags and the timeout (seconds) of one task, as a plan has them."""
+    timeouts = freezing.timeouts([node])
+    return (
+        freezing.policies([node])[0],
+        freezing.flags([node], expire_at_deadline)[0],
+        None if timeouts is None else timeouts[0],
     )
 
 

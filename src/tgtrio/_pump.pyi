@@ -110,6 +110,18 @@ class Dispatch:
         system_offset: float | None,
         locks: Mapping[trio.lowlevel.Task, object],
     ) -> None: ...
+    def bind(
+        self,
+        plan: Plan,
+        functions: Sequence[Callable[..., Any]],
+        kinds: Buffer,
+        flags: Buffer,
+        columns: Columns,
+    ) -> None:
+        """Work on these arrays from now on: the graph has grown, and they have moved.
+
+        Args: those of the class. They hold the same of all tasks that were there before.
+        """
 
     ended: bool
     """Set when something has ended the run: values that still come are late."""

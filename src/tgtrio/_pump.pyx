@@ -71,6 +71,15 @@ cdef class Dispatch:
     ):
         self.host = host
         self.queue = queue
+        self.bind(plan, functions, kinds, flags, columns)
+        self.context = context
+        self.clock = clock
+        self.system_clock = system_offset is not None
+        self.system_offset = system_offset or 0.0
+        self.locks = locks
+        self.batch_began()
+
+    def bind(self, plan, functions, kinds, flags, columns):
         self.functions = list(functions)
         self.kinds = kinds
         self.flags = flags
@@ -83,12 +92,6 @@ cdef class Dispatch:
         self.marks = columns.marks
         if plan.timeouts is not None:
             self.timeouts = plan.timeouts
-        self.context = context
-        self.clock = clock
-        self.system_clock = system_offset is not None
-        self.system_offset = system_offset or 0.0
-        self.locks = locks
-        self.batch_began()
 
     def batch_began(self):
         self.slice_end = -1.0

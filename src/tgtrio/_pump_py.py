@@ -49,15 +49,26 @@ class Dispatch:
         system_offset: float | None,
         locks: Mapping[trio.lowlevel.Task, object],
     ) -> None:
-        self.host, self.queue, self.plan, self.columns = host, queue, plan, columns
-        self.functions = list(functions)
-        self.kinds, self.flags = memoryview(kinds), memoryview(flags)
+        self.host, self.queue = host, queue
+        self.bind(plan, functions, kinds, flags, columns)
         self.context, self.clock, self.locks = context, clock, locks
         self.system_offset = system_offset
         self.ended = False
         self.looking = 0
         self.generation = 0
         self.batch_began()
+
+    def bind(
+        self,
+        plan: Plan,
+        functions: Sequence[Callable[..., Any]],
+        kinds: Buffer,
+        flags: Buffer,
+        columns: Columns,
+    ) -> None:
+        self.plan, self.columns = plan, columns
+        self.functions = list(functions)
+        self.kinds, self.flags = memoryview(kinds), memoryview(flags)
 
     def batch_began(self) -> None:
         self.slice_end = -1.0

@@ -76,8 +76,14 @@ class ReadyQueue:
     def end_rest(self, state: int) -> None:
         """Put every PENDING or READY task into a terminal state, without cascades. Stops first."""
 
-    def keep_log(self, starts: bool, ends: bool) -> None:
-        """From now on write down starts, ends, or both, until `take_log`; first all ends so far."""
+    def keep_log(self, readies: bool, starts: bool, ends: bool) -> None:
+        """From now on write down which tasks become READY, which start, and which end."""
+
+    def log_past(self) -> None:
+        """Write down, as far as wanted, which tasks are READY and which have ended. O(n).
+
+        Meant for a queue of which nothing has started.
+        """
 
     def log_start(self, task: int, attempt: int, at: float) -> None:
         """An attempt begins; written down if starts are wanted.
@@ -97,10 +103,11 @@ class ReadyQueue:
         """How many entries `take_log` would return."""
 
     def take_log(self) -> list[tuple[int, int, float]]:
-        """What was written down since the last call, in order: task, what, and of a start when.
+        """What was written down since the last call, in order: task, what, and one number more.
 
-        What: the number of the attempt that starts; -1: the task has ended, once; -2: a note,
-        whose task is -1.
+        What: the number of the attempt that starts, with its instant; -1: the task has ended,
+        once; -2: a note, whose task is -1; -3: the task is READY for the first time, with the
+        dependency whose end it waited for, or -1.
         """
 
     def give_back(self, task: int) -> None:
@@ -176,6 +183,9 @@ class ReadyQueue:
 
     def wanted(self, gate: int) -> bool:
         """Is a READY task left that needs the gate and is not held? O(lanes)."""
+
+    def ready_in_lanes(self) -> list[int]:
+        """How many READY tasks that are not held each lane has."""
 
     def is_held(self, task: int) -> bool:
         """Is the task held, by `hold`?"""

@@ -21,7 +21,7 @@ Every public method is one compiled call, so Ctrl-C cannot land inside one.
 from libc.stdint cimport int32_t, uint8_t
 from libc.stdlib cimport calloc, free, realloc
 
-from ._event_log cimport ENDED, ENDS, NOTED, STARTS, log_add
+from ._event_log cimport ENDED, ENDS, NOTED, READIED, READIES, STARTS, log_add
 from ._gates cimport EMPTY, LISTED, PARKED, Gate, Lane, heap_add, heap_remove, heap_sift, shut
 from ._rank_set cimport (
     RankSet,
@@ -322,6 +322,8 @@ cdef class ReadyQueue:
             if verdict == PENDING:
                 continue
             if verdict == READY:
+                if self.log.wanted & READIES:
+                    log_add(&self.log, dependent, READIED, task)
                 self._make_ready(dependent)
                 continue
             self._move(dependent, verdict)
@@ -380,13 +382,20 @@ cdef class ReadyQueue:
 
     # -- the log ---------------------------------------------------------------
 
-    def keep_log(self, bint starts, bint ends):
+    def keep_log(self, bint readies, bint starts, bint ends):
+        self.log.wanted = (
+            (READIES if readies else 0) | (STARTS if starts else 0) | (ENDS if ends else 0)
+        )
+
+    def log_past(self):
         cdef int32_t task
-        if ends and not self.log.wanted & ENDS:
-            for task in range(self.total):
-                if self.nodes[task].state >= FIRST_TERMINAL:
-                    log_add(&self.log, task, ENDED, 0)
-        self.log.wanted = (STARTS if starts else 0) | (ENDS if ends else 0)
+        cdef int state
+        for task in range(self.total):
+            state = self.nodes[task].state
+            if state == READY and self.log.wanted & READIES:
+                log_add(&self.log, task, READIED, -1)
+            elif state >= FIRST_TERMINAL and self.log.wanted & ENDS:
+                log_add(&self.log, task, ENDED, 0)
 
     def log_start(self, int32_t task, int32_t attempt, double at):
         if self.log.wanted & STARTS:
@@ -634,6 +643,14 @@ cdef class ReadyQueue:
             if self.lanes[k].head >= 0 and self._needs(&self.lanes[k], gate):
                 return True
         return False
+
+    def ready_in_lanes(self):
+        cdef int32_t task
+        ready = [0] * max(self.lane_count, 1)
+        for task in range(self.total):
+            if self.nodes[task].state == READY and self.nodes[task].aside != HELD:
+                ready[self.lane(task)] += 1
+        return ready
 
     def is_held(self, int32_t task):
         self._check(task)

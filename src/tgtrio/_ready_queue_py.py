@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 NOBODY = -1
-ENDED, NOTED = -1, -2
+ENDED, NOTED, READIED = -1, -2, -3
 
 
 class ReadyQueue:
@@ -67,7 +67,7 @@ class ReadyQueue:
         self._taken = [0] * len(self._capacities)
         self._closed: set[int] = set()
         self._log: list[tuple[int, int, float]] = []
-        self._logs_starts = self._logs_ends = False
+        self._logs_readies = self._logs_starts = self._logs_ends = False
 
         self._states = bytearray([PENDING]) * self.total
         self._seen = bytearray(self.total)  # masks of standings, as FINAL takes them
@@ -233,6 +233,8 @@ class ReadyQueue:
                 if self._states[dependent] == PENDING:
                     state = self._hear(dependent, task, standing)
                     if state == READY:
+                        if self._logs_readies:
+                            self._log.append((dependent, READIED, float(task)))
                         self._make_ready(dependent)
                     elif state != PENDING:
                         self._put(dependent, state)
@@ -258,11 +260,15 @@ class ReadyQueue:
 
     # The log
 
-    def keep_log(self, starts: bool, ends: bool) -> None:
-        if ends and not self._logs_ends:
-            ended = [t for t, state in enumerate(self._states) if state >= FIRST_TERMINAL]
-            self._log += [(task, ENDED, 0.0) for task in ended]
-        self._logs_starts, self._logs_ends = starts, ends
+    def keep_log(self, readies: bool, starts: bool, ends: bool) -> None:
+        self._logs_readies, self._logs_starts, self._logs_ends = readies, starts, ends
+
+    def log_past(self) -> None:
+        for task, state in enumerate(self._states):
+            if state == READY and self._logs_readies:
+                self._log.append((task, READIED, float(NOBODY)))
+            elif state >= FIRST_TERMINAL and self._logs_ends:
+                self._log.append((task, ENDED, 0.0))
 
     def log_start(self, task: int, attempt: int, at: float) -> None:
         if self._logs_starts:
@@ -343,6 +349,13 @@ class ReadyQueue:
         return any(
             gate in self._gates[lane] and self._head(lane) != NOBODY for lane in tuple(self._busy)
         )
+
+    def ready_in_lanes(self) -> list[int]:
+        ready = [0] * len(self._gates)
+        for task, state in enumerate(self._states):
+            if state == READY and task not in self._held:
+                ready[self._lanes[task]] += 1
+        return ready
 
     def is_held(self, task: int) -> bool:
         self._check_task(task)

@@ -103,6 +103,14 @@ class Recorder:
         """Will something happen once the store has written?"""
         return bool(self._starts or self._awaited or self._held_back)
 
+    def add(self) -> None:
+        """One more task."""
+        self._recorded.append(0)
+
+    def awaits(self, rank: int) -> bool:
+        """Has the task succeeded, and is that not on disk yet? O(what waits)."""
+        return any(rank == awaited for _, awaited in self._awaited)
+
     # -- starts ------------------------------------------------------------------------
 
     def started(self, rank: int) -> trio.Event | None:

@@ -8,8 +8,9 @@ step then, so that a hook may do to the run whatever it likes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Protocol
 
 import trio
 from trio.lowlevel import enable_ki_protection
@@ -18,7 +19,9 @@ from ._backend import Dispatch, Notifier, ReadyQueue
 from ._breaker_policy import BreakerState
 from ._columns import TaskResults
 from ._dispatch import SliceClock
-from ._instrument import HookIndex, RunInfo
+from ._events import EventSource
+from ._hygiene import without_cancelled
+from ._instrument import HookIndex, RunInfo, Watched
 from ._results import GraphResult
 from ._states import STATES
 
@@ -28,6 +31,9 @@ class Run(Protocol):
 
     def interrupted(self, error: BaseException) -> None:
         """Something that nobody may swallow: end the run, and raise it from there."""
+
+    def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Start a Trio task of the run."""
 
 
 class Reporter:
@@ -51,16 +57,35 @@ class Reporter:
             queue,
             results.plan.nodes,
             results.columns.finished,
+            info.started,
             self._end_of,
             self._call_noted,
             self._failed,
         )
         self._listen()
+        queue.log_past()
 
     def _listen(self) -> None:
-        self._notifier.on_start = self._hooks.of("task_started")
-        self._notifier.on_end = self._hooks.of("task_ended")
-        self._queue.keep_log(bool(self._notifier.on_start), bool(self._notifier.on_end))
+        notifier, of = self._notifier, self._hooks.of
+        notifier.on_ready, notifier.on_start = of("task_ready"), of("task_started")
+        notifier.on_end = of("task_ended")
+        self._queue.keep_log(
+            bool(notifier.on_ready), bool(notifier.on_start), bool(notifier.on_end)
+        )
+
+    def add(self, instrument: EventSource) -> None:
+        """Tell one more of what comes; of the start of the run, unless that has been told."""
+        instrument.listen_to(self._info)
+        self._hooks.add(instrument)
+        self._listen()
+
+    def ready(self, rank: int) -> None:
+        """A task that has been added has nothing to wait for."""
+        self._note("task_ready", self._results.plan.nodes[rank].task_id, trio.current_time())
+
+    def grown(self) -> None:
+        """The graph has one more task, and the columns may have moved."""
+        self._notifier.bind(self._results.plan.nodes, self._results.columns.finished)
 
     def slices(self, dispatch: Dispatch) -> SliceClock:
         """The clock of the time slices; it also has the log read."""
@@ -69,18 +94,43 @@ class Reporter:
     # -- what happens ------------------------------------------------------------------
 
     @enable_ki_protection
-    def begin(self) -> None:
-        """The run starts."""
+    def begin(self, handle: Watched) -> None:
+        """The run starts.
+
+        Args:
+            handle: For what runs beside it.
+        """
         self._call("run_started", self._info)
+        for hook in self._hooks.of("beside"):
+            self._run.spawn(partial(self._beside, hook, handle))
+
+    async def _beside(self, hook: Callable[..., Any], handle: Watched) -> None:
+        try:
+            await hook(handle)
+        except BaseException as raised:
+            error = without_cancelled(raised)
+            if error is None:
+                raise
+            self._failed(hook, error)
 
     def retried(self, rank: int, error: str, delay: float) -> None:
         """The last attempt of a task failed; the next begins `delay` seconds after its end."""
-        attempt = self._results.columns.attempts[rank] - 1
-        self._note("task_retried", self._results.plan.nodes[rank].task_id, attempt, error, delay)
+        task_id, columns = self._results.plan.nodes[rank].task_id, self._results.columns
+        attempt, at = columns.attempts[rank] - 1, columns.finished[rank]
+        self._note("task_retried", task_id, attempt, error, delay, at)
+
+    def cooling(self, action: int, until: float, at: float) -> None:
+        """All tasks of an action are held until then."""
+        self._note("action_cooling", self._results.plan.actions[action], until, at)
 
     def breaker_moved(self, action: int, before: BreakerState, after: BreakerState) -> None:
         """The breaker of an action has another state."""
-        self._note("breaker_moved", self._results.plan.actions[action], before, after)
+        name = self._results.plan.actions[action]
+        self._note("breaker_moved", name, before, after, trio.current_time())
+
+    def steered(self, command: str, subject: str = "", value: object = None) -> None:
+        """Somebody has used the handle of the run."""
+        self._note("run_steered", command, subject, value, trio.current_time())
 
     def _note(self, name: str, *about: object) -> None:
         if self._hooks.of(name):

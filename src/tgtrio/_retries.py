@@ -32,12 +32,16 @@ class Retries:
         rng: random.Random,
         ran_out: Callable[[], object],
     ) -> None:
-        self._plan = plan
+        self._plan, self._policy = plan, policy
         self._of_action = [settled(action.policies.retry, policy) for action in actions]
         self._rng = rng
         self._ran_out: Callable[[], object] | None = ran_out
         self.budget = budget
         self.used = 0
+
+    def add(self, action: Action) -> None:
+        """One more action, the next by number."""
+        self._of_action.append(settled(action.policies.retry, self._policy))
 
     @property
     def active(self) -> bool:

@@ -9,103 +9,27 @@ from typing import Any, Unpack
 import attrs
 import trio
 
-from ._actions import Action, resolve_actions
+from ._actions import Action, resolve_actions, resolve_one
 from ._breaker_policy import DEFAULT_BREAKER, BreakerPolicy
 from ._breakers import Breakers
 from ._cache import ResponseCache
 from ._chronicle import Chronicle
 from ._ends import Cause, raise_together
 from ._engine import Engine
-from ._errors import InvalidTypeError, InvalidValueError, UnknownTaskError, shorten
+from ._errors import InvalidTypeError, InvalidValueError, shorten
 from ._graph import TaskGraph
+from ._growing_plan import GrowingPlan
+from ._handle import Run
 from ._hygiene import without_cancelled
 from ._instrument import Instrument
-from ._limits import Limit, check_limit, lay_gates, warn_of_typos
+from ._layout import lay_gates
+from ._limits import Limit, check_limit, warn_of_typos
 from ._policies import settled
-from ._problems import suggest
 from ._results import GraphResult
 from ._retry import DEFAULT_RETRY, RetryPolicy
 from ._settings import Reuse, RunOptions, Settings, WhenOpen, read_settings
 from ._store import RawStore
 from ._watch import Monitor
-
-
-class Run:
-    """The live handle of a run, from `open_run`."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __repr__(self) -> str:
-        state = "over" if self._engine.finished.is_set() else "running"
-        return f"<tgtrio run {self.run_id} of graph {self.graph.graph_id!r}, {state}>"
-
-    @property
-    def run_id(self) -> str:
-        """The name of this run."""
-        return self._engine.run_id
-
-    @property
-    def graph(self) -> TaskGraph:
-        """The graph that runs."""
-        return self._engine.graph
-
-    def statistics(self) -> dict[str, Any]:
-        """The figures of the run, now; the same as `TaskGraph.get_stats`."""
-        return self._engine.statistics()
-
-    def cancel(self, task_id: str | None = None, *, reason: str = "") -> None:
-        """Cancel the run, or one task of it. Returns at once; nothing waits for the end.
-
-        A task in flight gets `trio.Cancelled`, one that has not started never will; both end
-        CANCELLED, and a task's dependents go by their policies. What has ended already stays
-        as it is, so cancelling it, or a run that is over, does nothing.
-
-        Args:
-            task_id: The task; None for the whole run.
-            reason: Goes into the results.
-
-        Raises:
-            UnknownTaskError: The graph has no such task.
-        """
-        because = f": {reason}" if reason else ""
-        if task_id is None:
-            self._engine.cut_short(Cause.CANCELLED, f"the run was cancelled{because}")
-            return
-        try:
-            rank = self._engine.plan.rank(task_id)
-        except (KeyError, TypeError):
-            raise UnknownTaskError(
-                f"graph {shorten(self.graph.graph_id)} has no task {shorten(task_id)}"
-                f"{suggest(task_id, self.graph.nodes)}"
-            ) from None
-        self._engine.cancel_task(rank, f"the task was cancelled{because}")
-
-    async def drain(self, *, reason: str = "") -> GraphResult:
-        """End the run gently: nothing starts any more, what is in flight runs to its end.
-
-        Returns once it has. What had not started, was held or backed off is CANCELLED, and what
-        fails now is not tried again. `cancel` cuts a drain short.
-
-        Cancellation: leaves the drain as it is.
-
-        Args:
-            reason: Goes into the results.
-        """
-        self._engine.drain(f"the run was drained{f': {reason}' if reason else ''}")
-        return await self.wait()
-
-    async def wait(self) -> GraphResult:
-        """Wait for the end of the run.
-
-        Cancellation: leaves the run as it is.
-
-        Returns:
-            The result, complete, however the run ended.
-        """
-        await self._engine.finished.wait()
-        assert self._engine.result is not None
-        return self._engine.result
 
 
 @attrs.frozen(kw_only=True)
@@ -124,9 +48,18 @@ class Shared:
 
 
 def prepare(
-    graph: TaskGraph, source: object, options: Mapping[str, Any], shared: Shared | None = None
+    graph: TaskGraph,
+    source: object,
+    options: Mapping[str, Any],
+    shared: Shared | None = None,
+    *,
+    live: bool = False,
 ) -> Engine:
-    """Check all that can be checked before a run, and make its engine."""
+    """Check all that can be checked before a run, and make its engine.
+
+    Args:
+        live: Does somebody get a handle of the run?
+    """
     if not isinstance(graph, TaskGraph):
         raise InvalidTypeError(f"{shorten(graph)} is no TaskGraph but a {type(graph).__name__}")
     settings, shared = read_settings(options), shared or Shared()
@@ -136,7 +69,7 @@ def prepare(
         )
     given = graph.max_parallel if settings.max_parallel is None else settings.max_parallel
     limit = check_limit("max_parallel", given)
-    plan = graph.freeze()
+    plan = GrowingPlan.of(graph.freeze()) if live else graph.freeze()
     warn_of_typos("per_action_caps", settings.per_action_caps, plan.actions)
     actions = resolve_actions(plan.actions, plan.nodes_of, source, shared.actions)
     chronicle = Chronicle(getattr(settings.abort_monitor, "ledger", None), settings.store)
@@ -148,7 +81,20 @@ def prepare(
         settings.resource_caps,
         hold_actions=_may_hold(settings, breakers, actions),
     )
-    return Engine(graph, plan, actions, gates, limit, settings, breakers, shared.cache, chronicle)
+    return Engine(
+        graph,
+        plan,
+        actions,
+        gates,
+        limit,
+        settings,
+        breakers,
+        shared.cache,
+        chronicle,
+        handle=Run,
+        resolve=lambda node: resolve_one(node, source, shared.actions),
+        live=live,
+    )
 
 
 def _may_hold(settings: Settings, breakers: Breakers, actions: list[Action]) -> bool:
@@ -254,14 +200,16 @@ async def open_run(
     """Run a graph beside the block, with a live handle.
 
     The end of the block waits for the end of the run. An exception in the block cancels the
-    run, and is raised when nothing of the run is left.
+    run, and is raised when nothing of the run is left. While the block is open tasks may be
+    added to the run, so that it does not end with its last task, unless somebody waits for that:
+    in `wait`, `drain` or at an `events` iterator.
 
     Args:
         graph, actions, options: As of `run_graph`.
 
     Raises: as `run_graph`.
     """
-    engine = prepare(graph, actions, options)
+    engine = prepare(graph, actions, options, live=True)
     await engine.begin()
     errors: list[BaseException] = []
     try:
@@ -269,6 +217,7 @@ async def open_run(
             nursery.start_soon(_execute, engine, nursery.cancel_scope, errors)
             try:
                 yield Run(engine)
+                engine.openness.end_block()
             except BaseException as raised:
                 error = without_cancelled(raised)
                 if error is None:

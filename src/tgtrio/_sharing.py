@@ -83,7 +83,8 @@ class Sharing:
         self._completed, self._failed = completed, failed
         self._key: dict[int, str] = {}  # of the tasks that came up and share
         self._leader: dict[str, int] = {}
-        self._followers: dict[str, list[int]] = {}  # heaps; who has ended meanwhile is still there
+        # Heaps of places and ranks; who has ended meanwhile is still there.
+        self._followers: dict[str, list[tuple[tuple[float, ...], int]]] = {}
         self._follows: set[int] = set()  # who is in one of these heaps
         self.served = 0
         self._served_without_args: Counter[str] = Counter()  # by key
@@ -94,6 +95,12 @@ class Sharing:
             self._plan.nodes[rank].idempotent is not False
             and not self._opted_out[self._plan.action[rank]]
         )
+
+    def adopt(self, rank: int, args: Mapping[str, Any]) -> None:
+        """A task has begun without being asked about; from now on equal ones follow it."""
+        key = self._learn_key(rank, args)
+        if key is not None:
+            self._leader.setdefault(key, rank)
 
     def has_key(self, rank: int) -> bool:
         """Has the task come up, and does it share its work?"""
@@ -173,7 +180,7 @@ class Sharing:
             return -1
         if rank not in self._follows:
             self._follows.add(rank)
-            heappush(self._followers.setdefault(key, []), rank)
+            heappush(self._followers.setdefault(key, []), (self._plan.place(rank), rank))
         if state == READY and not self._queue.is_held(leader):
             self._queue.take_over(rank, leader)
             return leader
@@ -215,15 +222,15 @@ class Sharing:
     def _lend(self, key: str, leader: int) -> None:
         if self._queue.state(leader) == READY and not self._queue.is_held(leader):
             first = self._first_follower(key)
-            if NOBODY < first < leader:
+            if first != NOBODY and self._plan.place(first) < self._plan.place(leader):
                 self._queue.let_go(first)
 
     def _first_follower(self, key: str) -> int:
         """The first follower that has not ended, or NOBODY."""
         followers = self._followers.get(key, [])
-        while followers and self._queue.state(followers[0]) >= FIRST_TERMINAL:
-            self._follows.remove(heappop(followers))
-        return followers[0] if followers else NOBODY
+        while followers and self._queue.state(followers[0][1]) >= FIRST_TERMINAL:
+            self._follows.remove(heappop(followers)[1])
+        return followers[0][1] if followers else NOBODY
 
     def ended(self, rank: int, failure: Failure | None = None, *, for_good: bool = True) -> None:
         """A task has ended; its followers follow.
@@ -272,7 +279,7 @@ class Sharing:
 
     def _dismiss_followers(self, key: str) -> list[int]:
         """Those that had not ended."""
-        followers = self._followers.pop(key, [])
+        followers = [follower for _, follower in self._followers.pop(key, [])]
         self._follows.difference_update(followers)
         return [follower for follower in followers if self._queue.state(follower) < FIRST_TERMINAL]
 
@@ -280,9 +287,14 @@ class Sharing:
         """The first follower that is still there leads the others."""
         first = self._first_follower(key)
         if first != NOBODY:
-            self._follows.remove(heappop(self._followers[key]))
+            self._follows.remove(heappop(self._followers[key])[1])
             self._leader[key] = first
             self._queue.let_go(first)
+
+    @property
+    def following(self) -> int:
+        """How many tasks wait for equal work."""
+        return sum(self._queue.state(rank) < FIRST_TERMINAL for rank in self._follows)
 
     def leader_of(self, rank: int) -> int:
         """The task that this one follows, or -1."""

@@ -9,8 +9,9 @@ import trio
 
 from .._errors import StoreError
 from .._graph import TaskGraph
+from .._handle import Run
 from .._results import GraphResult
-from .._run import Run, open_run
+from .._run import open_run
 from ._errors import ActionExitedError, Outcome
 from ._progress import Progress
 from ._stopping import GRACE, Stopping, heeding_signals

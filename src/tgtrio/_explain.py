@@ -1,0 +1,334 @@
+"""Finds every cause that keeps a task from running, and the chain to the root of how one ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import trio
+
+from . import _explanation as why
+from ._breaker_policy import BreakerState
+from ._columns import TaskResults
+from ._crew import Crew
+from ._ends import End
+from ._explanation import Explanation, TaskCause
+from ._holds import BREAKER, COOLING, STORE, USER
+from ._layout import Gates
+from ._parts import Parts
+from ._plan import Plan
+from ._states import FIRST_TERMINAL, PENDING, READY, RUNNING, STATES, TaskState
+
+NAMED = 10  # tasks that a cause names at most
+
+
+class Explainer:
+    """Explains the tasks of one run. It reads, and changes nothing.
+
+    Args:
+        plan, gates, parts, crew: Of the run.
+        limit: How many tasks may be in flight.
+        end: Why nothing may start any more, if that is so.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        gates: Gates,
+        parts: Parts,
+        crew: Crew,
+        limit: int,
+        end: End | None,
+    ) -> None:
+        self._plan, self._gates, self._parts, self._crew = plan, gates, parts, crew
+        self._limit, self._end = limit, end
+
+    def explain(self, rank: int) -> Explanation:
+        """Why this task does not run, or why it ended as it did."""
+        state = self._parts.queue.state(rank)
+        if state >= FIRST_TERMINAL:
+            return explain_ended(self._parts.results, rank)
+        return Explanation(
+            task_id=self._plan.nodes[rank].task_id,
+            state=STATES[state],
+            causes=tuple(self._obstacles(rank, state)),
+        )
+
+    # -- of a task that has not ended ----------------------------------------------------
+
+    def _obstacles(self, rank: int, state: int) -> Iterator[TaskCause]:
+        if state == RUNNING:
+            yield self._in_flight(rank)
+            return
+        if state == PENDING:
+            yield from self._dependencies(rank)
+        found = list(self._of_run())
+        if state == READY:
+            found += self._held(rank)
+            found += self._behind_gates(rank)
+            found += self._without_slot()
+        yield from found
+        if state == READY and not found:
+            yield TaskCause(kind=why.TURN, text="nothing holds it: it is its turn, or about to be")
+
+    def _in_flight(self, rank: int) -> TaskCause:
+        columns, recorder = self._parts.columns, self._parts.recorder
+        if recorder is not None and recorder.awaits(rank):
+            return TaskCause(
+                kind=why.STORE, text="it has succeeded, and waits until that is on disk"
+            )
+        if self._parts.attempts.not_begun(rank):
+            return TaskCause(kind=why.STORE, text="its start must be on disk before it is called")
+        attempt = columns.attempts[rank]
+        seconds = trio.current_time() - columns.started[rank]
+        return TaskCause(kind=why.IN_FLIGHT, text=f"attempt {attempt}, for {_seconds(seconds)}")
+
+    def _dependencies(self, rank: int) -> Iterator[TaskCause]:
+        for dependency in self._plan.dependencies_of(rank):
+            state = self._parts.queue.state(dependency)
+            if state < FIRST_TERMINAL:
+                name = self._plan.nodes[dependency].task_id
+                yield TaskCause(
+                    kind=why.DEPENDENCY,
+                    text=f"dependency {name!r} is {STATES[state].value}",
+                    subject=name,
+                    tasks=(name,),
+                )
+
+    def _of_run(self) -> Iterator[TaskCause]:
+        if self._end is not None:
+            yield TaskCause(kind=why.ENDING, text=f"the run is being ended: {self._end.reason}")
+        if USER in self._parts.pauses.who:
+            yield TaskCause(kind=why.PAUSED, text="the run is paused, until `resume`")
+        if STORE in self._parts.pauses.who:
+            yield TaskCause(kind=why.STORE, text="nothing starts while the store catches up")
+
+    def _held(self, rank: int) -> Iterator[TaskCause]:
+        parts = self._parts
+        if not parts.queue.is_held(rank):
+            return
+        if (when := parts.endings.backs_off_until(rank)) is not None:
+            failed = parts.columns.setbacks.get(rank)
+            yield TaskCause(
+                kind=why.BACK_OFF,
+                text=f"attempt {parts.columns.attempts[rank]} failed"
+                f"{f' ({failed.error})' if failed else ''}; the next begins {self._in(when)}",
+                until=parts.clock.wall(when),
+            )
+        elif (leader := parts.sharing.leader_of(rank)) >= 0:
+            name = self._plan.nodes[leader].task_id
+            state = STATES[parts.queue.state(leader)].value
+            yield TaskCause(
+                kind=why.LEADER,
+                text=f"it is equal work to {name!r}, which is {state}, and is served its response",
+                subject=name,
+                tasks=(name,),
+            )
+        else:
+            yield TaskCause(kind=why.STORE, text="the store is asked for equal work of other runs")
+
+    def _without_slot(self) -> Iterator[TaskCause]:
+        running, limit = self._parts.queue.running, self._limit
+        if running >= limit:
+            tasks = self._tasks(self._running())
+            yield TaskCause(
+                kind=why.MAX_PARALLEL,
+                text=f"{running} of max_parallel={limit} in flight: {_names(tasks, running)}",
+                tasks=tasks,
+                taken=running,
+                limit=limit,
+            )
+
+    # -- gates -----------------------------------------------------------------------------
+
+    def _behind_gates(self, rank: int) -> Iterator[TaskCause]:
+        queue, action = self._parts.queue, self._plan.action[rank]
+        for gate in queue.blocking_gates(rank):
+            if gate in self._gates.limiters:
+                yield self._limiter(gate)
+                continue
+            ((what, name),) = self._gates.owners[gate]
+            if what == "action" and (held := list(self._held_action(action))):
+                yield from held
+            if queue.taken(gate) >= self._gates.capacities[gate]:
+                yield self._cap(gate, what, name)
+
+    def _held_action(self, action: int) -> Iterator[TaskCause]:
+        parts, name = self._parts, self._plan.actions[action]
+        causes = parts.holds.causes(action)
+        if BREAKER in causes:
+            yield self._breaker(action)
+        if COOLING in causes and (when := parts.endings.cools_until(action)) is not None:
+            yield TaskCause(
+                kind=why.COOLING,
+                text=f"action {name!r} asked for peace (RetryLater), which ends {self._in(when)}",
+                subject=name,
+                until=parts.clock.wall(when),
+            )
+
+    def _breaker(self, action: int) -> TaskCause:
+        breaker, name = self._parts.guards.breaker(action), self._plan.actions[action]
+        assert breaker is not None
+        text = f"the circuit breaker of action {name!r} is {breaker.state.value}"
+        text += f" ({breaker.reason})" if breaker.reason else ""
+        when = breaker.next_change
+        if breaker.isolated:
+            text += "; it stays so until `close_breaker`"
+        elif breaker.state is BreakerState.HALF_OPEN:
+            text += "; a probe is under way"
+        elif when is not None:
+            text += f"; it half-opens {self._in(when)}"
+        until = None if when is None else self._parts.clock.wall(when)
+        return TaskCause(kind=why.BREAKER, text=text, subject=name, until=until)
+
+    def _cap(self, gate: int, what: str, name: str) -> TaskCause:
+        taken, limit = self._parts.queue.taken(gate), self._gates.capacities[gate]
+        tasks = self._tasks(self._running(gate))
+        return TaskCause(
+            kind=why.CAP if what == "action" else why.RESOURCE,
+            text=f"{what} {name!r} is at its cap, {taken} of {limit} in flight: "
+            f"{_names(tasks, taken)}",
+            subject=name,
+            tasks=tasks,
+            taken=taken,
+            limit=limit,
+        )
+
+    def _limiter(self, gate: int) -> TaskCause:
+        limiter = self._gates.limiters[gate]
+        owners = [
+            f"{what} {name!r}" if name else "max_parallel"
+            for what, name in self._gates.owners[gate]
+        ]
+        borrowed, total = limiter.borrowed_tokens, limiter.total_tokens
+        return TaskCause(
+            kind=why.LIMITER,
+            text=f"the limiter shared for {', '.join(owners)} has no token free, "
+            f"{borrowed} of {total} borrowed",
+            subject=self._gates.owners[gate][0][1],
+            taken=borrowed,
+            limit=None if total == float("inf") else int(total),
+        )
+
+    def _running(self, gate: int = -1) -> Iterator[int]:
+        """The tasks in flight, behind one gate or all; those that have given up their slots not."""
+        queue, lanes = self._parts.queue, self._parts.lanes
+        tasks = [pump.task for pump in self._crew.pumps if pump.task >= 0]
+        for task in tasks + (lanes.in_flight() if lanes is not None else []):
+            gates = self._gates.lane_gates[queue.lane(task)]
+            if queue.state(task) == RUNNING and (gate < 0 or gate in gates):
+                yield task
+
+    def _tasks(self, ranks: Iterator[int]) -> tuple[str, ...]:
+        first = sorted(ranks)[:NAMED]
+        return tuple(self._plan.nodes[rank].task_id for rank in first)
+
+    def _in(self, when: float) -> str:
+        return f"in {_seconds(max(when - trio.current_time(), 0))}"
+
+    # -- of all ------------------------------------------------------------------------------
+
+    def holds(self) -> dict[tuple[str, str], int]:
+        """How many READY tasks do not start, by kind of cause and its subject; each counts once."""
+        parts, rest = self._parts, 0
+        found: dict[tuple[str, str], int] = {}
+        for lane, ready in enumerate(parts.queue.ready_in_lanes()):
+            if not ready:
+                continue
+            cause = self._first_shut(lane)
+            if cause is None:
+                rest += ready
+            else:
+                found[cause] = found.get(cause, 0) + ready
+        found[(why.BACK_OFF, "")] = parts.endings.backing_off
+        found[(why.LEADER, "")] = parts.sharing.following
+        found[self._whole_run()] = rest
+        return {cause: count for cause, count in found.items() if count}
+
+    def _whole_run(self) -> tuple[str, str]:
+        """What holds a task that nothing else does."""
+        if self._end is not None:
+            return (why.ENDING, "")
+        if self._parts.pauses.who:
+            return (why.PAUSED if USER in self._parts.pauses.who else why.STORE, "")
+        full = self._parts.queue.running >= self._limit
+        return (why.MAX_PARALLEL if full else why.TURN, "")
+
+    def _first_shut(self, lane: int) -> tuple[str, str] | None:
+        queue = self._parts.queue
+        for gate in self._gates.lane_gates[lane]:
+            what, name = self._gates.owners[gate][0]
+            if gate in self._gates.limiters:
+                if self._parts.borrowing is not None and self._parts.borrowing.waits_at(gate):
+                    return (why.LIMITER, name)
+                continue
+            if what == "action" and (causes := self._parts.holds.causes(self._number(name))):
+                return (why.BREAKER if BREAKER in causes else why.COOLING, name)
+            if queue.taken(gate) >= self._gates.capacities[gate]:
+                return (why.CAP if what == "action" else why.RESOURCE, name)
+        return None
+
+    def _number(self, action: str) -> int:
+        return self._plan.actions.index(action)
+
+
+# -- of a task that has ended ---------------------------------------------------------------
+
+
+def explain_ended(results: TaskResults, rank: int) -> Explanation:
+    """Why a task ended as it did."""
+    return Explanation(
+        task_id=results.plan.nodes[rank].task_id,
+        state=STATES[results.ends.state(rank)],
+        causes=tuple(_story(results, rank)),
+    )
+
+
+def _story(results: TaskResults, rank: int) -> Iterator[TaskCause]:
+    """How a task ended, then the one that it blames, and so on to the root. O(length)."""
+    chain = [rank]
+    while (blamed := results.blamed(chain[-1])) >= 0:
+        chain.append(blamed)
+    for step, (one, next_one) in enumerate(pairwise([*chain, -1])):
+        if step == NAMED and len(chain) > NAMED + 2:
+            count = len(chain) - NAMED - 1
+            yield TaskCause(kind=why.ENDED, text=f"and so on, through {count:,} tasks")
+        elif step < NAMED or next_one < 0 or len(chain) <= NAMED + 2:
+            yield _how(results, one, next_one)
+
+
+def _how(results: TaskResults, rank: int, blamed: int) -> TaskCause:
+    result = results.at(rank)
+    name, verb = result.task_id, _VERBS[result.state]
+    if blamed >= 0:
+        text = f"{name!r} {verb}, because {results.plan.nodes[blamed].task_id!r} did not succeed"
+        if rank in results.columns.leaders:
+            text += " at the same work"
+    elif result.cached:
+        text = f"{name!r} was served the response of equal work"
+    else:
+        tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
+        took = result.execution_time_ms
+        tries += "" if took is None else f", the last one took {_seconds(took / 1000)}"
+        text = f"{name!r} {verb}{tries}{f': {result.error}' if result.error else ''}"
+    return TaskCause(kind=why.ENDED, text=text, subject=name, tasks=(name,))
+
+
+_VERBS = {
+    TaskState.SUCCEEDED: "succeeded",
+    TaskState.FAILED: "failed",
+    TaskState.ABORTED: "was aborted",
+    TaskState.SKIPPED: "was skipped",
+    TaskState.CANCELLED: "was cancelled",
+}
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def _names(tasks: tuple[str, ...], count: int) -> str:
+    more = f" and {count - len(tasks):,} more" if count > len(tasks) else ""
+    return ", ".join(map(repr, tasks)) + more
