@@ -55,7 +55,7 @@ async def test_nothing_is_logged_for_hooks_that_are_not_there() -> None:
     lengths: list[int] = []
 
     async def work(args: dict[str, Any]) -> None:
-        parts = graph._run_state._parts  # type: ignore[union-attr]
+        parts = graph._run_state.parts  # type: ignore[union-attr]
         lengths.append(parts.queue.logged())
 
     graph = graph_of("a", "b", "c")

@@ -28,12 +28,7 @@ from ._dispatch import SliceClock
 from ._durable import Durable
 from ._endings import STATE_CODE
 from ._ends import RAISED, STORED_STATES, Cause, End, raise_together
-from ._errors import DeadlockError, GraphRunningError, RunFinishedError, StoreError, shorten
-from ._events import Events
-from ._explain import Explainer, explain_ended
-from ._explanation import Explanation
-from ._growing_plan import GrowingPlan
-from ._growth import Growth
+from ._errors import DeadlockError, GraphRunningError, StoreError, shorten
 from ._holds import STORE
 from ._identity import key_of
 from ._instrument import Watched
@@ -47,7 +42,6 @@ from ._plan import Plan
 from ._results import GraphResult
 from ._settings import Settings
 from ._states import FIRST_TERMINAL, READY, RUNNING, STATES, TaskState
-from ._steering import Steering
 
 if TYPE_CHECKING:
     from ._graph import TaskGraph
@@ -104,14 +98,12 @@ class Engine:
         self.fatal: list[BaseException] = []
         self.finished = trio.Event()
         self.result: GraphResult | None = None
-        self._actions, self._gates, self._settings = actions, gates, settings
-        self._breakers, self._cache, self._chronicle = breakers, cache, chronicle
-        self._max_parallel = max_parallel
-        self._limit = max_parallel if isinstance(max_parallel, int) else UNBOUNDED
+        self.actions, self.gates, self._settings = actions, gates, settings
+        self.breakers, self._cache, self._chronicle = breakers, cache, chronicle
+        self.max_parallel = max_parallel
         self._durable: Durable | None = None
-        self._parts: Parts | None = None
-        self._handle, self._resolve, self._live = handle, resolve, live
-        self._grows: Growth | None = None
+        self.parts: Parts | None = None
+        self.handle, self.resolve, self._live = handle(self), resolve, live
         self.openness = Openness(live, self.changed)
         self._all_ended = trio.Event()
         self.token = trio.lowlevel.current_trio_token()
@@ -153,26 +145,24 @@ class Engine:
         self.run_id = journal.run_id
 
     def _set_up(self) -> None:
-        parts = self._parts = Parts(
+        limit = self.max_parallel if isinstance(self.max_parallel, int) else UNBOUNDED
+        parts = self.parts = Parts(
             self,
             self.graph,
             self.run_id,
             self.plan,
-            self._actions,
-            self._gates,
-            self._limit,
+            self.actions,
+            self.gates,
+            limit,
             self._settings,
-            self._breakers,
+            self.breakers,
             self._cache,
             self._durable,
             self._chronicle,
             self._live,
         )
-        self._crew = Crew(self, parts.queue, parts.lanes, self._limit)
+        self.crew = Crew(self, parts.queue, parts.lanes, limit)
         self.queue, self.columns, self.results = parts.queue, parts.columns, parts.results
-        self.steering = Steering(
-            self.plan, self._gates, parts, self._crew, self._max_parallel, self.changed
-        )
 
     # -- the life of a run ----------------------------------------------------------
 
@@ -182,19 +172,19 @@ class Engine:
         Raises what no action may swallow (KeyboardInterrupt, SystemExit and the like, bare
         when alone), `StoreError`, and `Cancelled` from outside.
         """
-        parts = self._parts
+        parts = self.parts
         assert parts is not None
         reporter = parts.reporter
         slices = SliceClock(parts.dispatch) if reporter is None else reporter.slices(parts.dispatch)
         trio.lowlevel.add_instrument(slices)
         try:
             async with trio.open_nursery() as nursery:
-                self._crew.begin(nursery, parts.dispatch)
+                self.crew.begin(nursery, parts.dispatch)
                 await self._until_all_ended(parts)
-                self._crew.cancel()
+                self.crew.cancel()
         finally:
             trio.lowlevel.remove_instrument(slices)
-            self._crew.end()
+            self.crew.end()
             self._end_all(parts)
             try:
                 await self._write_rest(parts)
@@ -212,7 +202,7 @@ class Engine:
     async def _until_all_ended(self, parts: Parts) -> None:
         try:
             if parts.reporter is not None:
-                parts.reporter.begin(self._handle(self))
+                parts.reporter.begin(self.handle)
             await trio.lowlevel.checkpoint()  # also of a graph without tasks
             parts.admission.serve_past()
             self._set_timers(parts)
@@ -225,7 +215,7 @@ class Engine:
                 parts.watch.begin()
             await self._look_up_shared(parts)
             if self.end is None and not self._is_done():
-                self._crew.start_worker()
+                self.crew.start_worker()
                 await self._all_ended.wait()
         except trio.Cancelled:
             # From outside it is raised when nothing is left of the run.
@@ -243,12 +233,13 @@ class Engine:
         for rank in self.plan.expiring():
             deadline = self.plan.nodes[rank].deadline
             assert deadline is not None
-            parts.timers.at(parts.clock.trio(deadline), functools.partial(self._expire, rank))
+            parts.timers.at(parts.clock.trio(deadline), functools.partial(self.expire, rank))
         parts.timers.act_until(parts.started)  # what is overdue must not start first
 
-    def _expire(self, rank: int) -> None:
-        assert self._parts is not None
-        self._parts.attempts.expire(rank)
+    def expire(self, rank: int) -> None:
+        """The deadline of a task that fails at it has come."""
+        assert self.parts is not None
+        self.parts.attempts.expire(rank)
         self.changed()
 
     def _end_all(self, parts: Parts) -> None:
@@ -256,7 +247,7 @@ class Engine:
         if parts.lanes is not None:
             parts.lanes.collect()
         parts.attempts.abandon()
-        for pump in self._crew.pumps:
+        for pump in self.crew.pumps:
             if pump.task >= 0:  # an interrupt cut its worker short
                 parts.attempts.settle(pump, None, cancelled=True)
         if parts.borrowing is not None:
@@ -337,12 +328,12 @@ class Engine:
 
     def _let_go(self) -> None:
         """Break the cycles: a run that is over goes at once, not when the collector comes."""
-        self._crew.disband()
+        self.crew.disband()
         self.openness.let_go()
-        if self._parts is not None:
-            self._parts.dissolve()
-        self._parts = self._durable = self._grows = None
-        del self.steering
+        if self.parts is not None:
+            self.parts.dissolve()
+        self.parts = self._durable = None
+        del self.handle, self.resolve
 
     def _is_done(self) -> bool:
         """Has every task ended, and will none be added?"""
@@ -368,15 +359,15 @@ class Engine:
             self.openness.close()  # nothing else is left to be cut short
             return
         self._set_end(End(cause, reason))
-        self._crew.cancel()
+        self.crew.cancel()
 
     def _set_end(self, end: End) -> None:
         if self.end is None:
             self.results.end_reason = end.reason
         self.end = end
         self.queue.stop()
-        if self._parts is not None:
-            self._parts.dispatch.ended = end.cancels
+        if self.parts is not None:
+            self.parts.dispatch.ended = end.cancels
 
     def drain(self, reason: str) -> None:
         """End the run gently: nothing starts any more, what is in flight runs to its end."""
@@ -396,6 +387,10 @@ class Engine:
             graph_id = self.graph.graph_id
             self._chronicle.note("run_abort", graph_id=graph_id, run_id=self.run_id, reason=reason)
         self.cut_short(Cause.ABORTED, reason)
+
+    def takes_tasks(self) -> bool:
+        """May tasks be added still?"""
+        return self.parts is not None and self.end is None and not self._all_ended.is_set()
 
     def is_over(self) -> bool:
         """Was the run cut short, so that what is in flight is cancelled?"""
@@ -430,8 +425,8 @@ class Engine:
     # -- the store -------------------------------------------------------------------------
 
     def _store_written(self, number: int) -> None:
-        if self._parts is not None and self._parts.recorder is not None:
-            self._parts.recorder.written(number)
+        if self.parts is not None and self.parts.recorder is not None:
+            self.parts.recorder.written(number)
             self.changed()
 
     def store_failed(self, error: StoreError) -> None:
@@ -442,12 +437,12 @@ class Engine:
 
     def hold_back(self, wanted: bool) -> None:
         """Nothing may start for now, or it may again."""
-        if self._parts is None:
+        if self.parts is None:
             return
         if wanted:
-            self._parts.pauses.pause(STORE)
+            self.parts.pauses.pause(STORE)
         else:
-            self._parts.pauses.resume(STORE)
+            self.parts.pauses.resume(STORE)
             self.changed()
 
     async def _look_up_shared(self, parts: Parts) -> None:
@@ -461,25 +456,25 @@ class Engine:
 
     def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         """Start a Trio task of the run."""
-        self._crew.spawn(function)
+        self.crew.spawn(function)
 
     def wake(self) -> None:
         """Wake one worker, or start one."""
-        self._crew.wake()
+        self.crew.wake()
 
     def settle(self, pump: Pump, error: Exception | None, cancelled: bool) -> None:
-        assert self._parts is not None
-        self._parts.attempts.settle(pump, error, cancelled)
+        assert self.parts is not None
+        self.parts.attempts.settle(pump, error, cancelled)
 
     def resting(self) -> None:
         """A worker is about to park: see whether that is right."""
-        assert self._parts is not None
-        if self._parts.borrowing is not None:
-            self._parts.borrowing.release_spares()  # who could use them would not rest
+        assert self.parts is not None
+        if self.parts.borrowing is not None:
+            self.parts.borrowing.release_spares()  # who could use them would not rest
         if self._is_done():
             self._all_ended.set()
         elif self.queue.running == 0 and self.queue.unfinished:
-            self._refuse_to_hang(self._parts)
+            self._refuse_to_hang(self.parts)
 
     def _refuse_to_hang(self, parts: Parts) -> None:
         left = self.queue.unfinished
@@ -491,7 +486,7 @@ class Engine:
             or parts.pauses.who
             or (parts.lookups is not None and parts.lookups.waiting)
         )
-        if awaited or self._crew.about_to_look or self.end is not None or self.queue.startable():
+        if awaited or self.crew.about_to_look or self.end is not None or self.queue.startable():
             return
         if self.queue.running or self.queue.unfinished != left:
             return  # a thread lane has taken a task meanwhile
@@ -508,81 +503,18 @@ class Engine:
     @enable_ki_protection
     def changed(self) -> None:
         """Something changed from outside a pump: see to it that it takes effect."""
-        if self._parts is not None and self._parts.borrowing is not None:
-            self._parts.borrowing.dismiss_idle_waiters()
+        if self.parts is not None and self.parts.borrowing is not None:
+            self.parts.borrowing.dismiss_idle_waiters()
         if self._is_done():
             self._all_ended.set()
         elif self.queue.startable():
             self.wake()
 
-    # -- what the handle asks for -------------------------------------------------------
-
-    def events(self) -> Events:
-        """What happens from now on."""
-        events = Events(self.openness.waiting)
-        if self._parts is None or self._parts.reporter is None:
-            events.end()
-        else:
-            self._parts.reporter.add(events)
-        return events
-
-    @enable_ki_protection
-    def add_task(self, node: TaskNode) -> TaskNode:
-        """Add a task to the graph and to this run of it; see `Run.add_task`."""
-        if self._parts is None or self.end is not None or self._all_ended.is_set():
-            raise RunFinishedError(
-                f"the run of graph {shorten(self.graph.graph_id)} is over, or being ended; "
-                f"task {shorten(node.task_id)} cannot be added to it"
-            )
-        action = self._resolve(node)
-        self.graph._append_while_running(node)
-        self._growth(self._parts).add(node, action)
-        if self._parts.reporter is not None:
-            self._parts.reporter.steered("add_task", node.task_id)
-        self.changed()
-        return node
-
-    def _growth(self, parts: Parts) -> Growth:
-        if self._grows is None:
-            assert isinstance(self.plan, GrowingPlan)
-            self._grows = Growth(
-                self.plan,
-                self._gates,
-                parts,
-                self._crew,
-                self._actions,
-                self._breakers,
-                self.graph.expire_at_deadline,
-                self._expire,
-            )
-        return self._grows
-
-    def explain(self, rank: int) -> Explanation:
-        """Why a task does not run, or why it ended as it did."""
-        if self._parts is None:
-            return explain_ended(self.results, rank)
-        return self._explainer().explain(rank)
-
-    def holds(self) -> dict[tuple[str, str], int]:
-        """How many READY tasks do not start, by kind of cause and its subject."""
-        return {} if self._parts is None else self._explainer().holds()
-
-    def _explainer(self) -> Explainer:
-        assert self._parts is not None
-        return Explainer(
-            self.plan,
-            self._gates,
-            self._parts,
-            self._crew,
-            self.steering.limit,
-            self.end,
-        )
-
     # -- figures ------------------------------------------------------------------------------
 
     def statistics(self) -> dict[str, Any]:
         """The figures of `TaskGraph.get_stats`, now."""
-        parts = self._parts
+        parts = self.parts
         if parts is None and self.result is not None:
             return {**self.result.statistics}
         if parts is None:  # the store is being opened

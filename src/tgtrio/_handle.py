@@ -48,6 +48,7 @@ class Run:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._steering = Steering(engine)
 
     def __repr__(self) -> str:
         state = "over" if self._engine.finished.is_set() else "running"
@@ -78,7 +79,7 @@ class Run:
         Returns:
             The count by kind of cause (one of `CAUSES`) and its subject: ("cap", "fetch").
         """
-        return self._engine.holds()
+        return self._steering.holds()
 
     def explain(self, task_id: str) -> Explanation:
         """Why a task does not run, or why it ended as it did. Costs O(its dependencies).
@@ -89,7 +90,7 @@ class Run:
         Raises:
             UnknownTaskError: The run has no such task.
         """
-        return self._engine.explain(self._rank(task_id))
+        return self._steering.explain(self._rank(task_id))
 
     def events(self) -> Events:
         """What happens in the run from now on: iterate with `async for`, until the run is over.
@@ -98,14 +99,14 @@ class Run:
         event. Waiting for the next event counts as waiting for the end: the run ends with its
         last task.
         """
-        return self._engine.events()
+        return self._steering.events()
 
     # -- to steer ------------------------------------------------------------------------
 
     @property
     def paused(self) -> bool:
         """Has the run been paused by `pause`?"""
-        return not self._engine.finished.is_set() and self._engine.steering.paused
+        return self._steering.paused
 
     def pause(self) -> None:
         """Let nothing start until `resume`. In flight goes on, retries and deadlines too.
@@ -113,7 +114,7 @@ class Run:
         Raises:
             RunFinishedError: The run is over.
         """
-        self._steering().pause()
+        self._steering.pause()
 
     def resume(self) -> None:
         """Undo `pause`. Does nothing if the run is not paused.
@@ -121,7 +122,7 @@ class Run:
         Raises:
             RunFinishedError: The run is over.
         """
-        self._steering().resume()
+        self._steering.resume()
 
     def set_max_parallel(self, limit: int) -> None:
         """Change how many tasks may be in flight. What is in flight beyond that goes on.
@@ -134,7 +135,7 @@ class Run:
                 `trio.CapacityLimiter` with the rest of the program: set its `total_tokens`.
             RunFinishedError: The run is over.
         """
-        self._steering().set_max_parallel(limit)
+        self._steering.set_max_parallel(limit)
 
     def set_cap(self, action: str, limit: int | None) -> None:
         """Change how many tasks of an action may be in flight; those that are go on.
@@ -147,7 +148,7 @@ class Run:
             UnknownActionError: No task of the run has this action.
             InvalidTypeError, InvalidValueError, RunFinishedError: As of `set_max_parallel`.
         """
-        self._steering().set_cap(action, limit)
+        self._steering.set_cap(action, limit)
 
     def isolate(self, action: str, *, reason: str = "") -> None:
         """Open the circuit breaker of an action until `close_breaker`; in flight goes on.
@@ -161,14 +162,14 @@ class Run:
             InvalidValueError: It has no breaker.
             RunFinishedError: The run is over.
         """
-        self._steering().isolate(action, reason)
+        self._steering.isolate(action, reason)
 
     def close_breaker(self, action: str, *, reason: str = "") -> None:
         """Close the circuit breaker of an action, whatever opened it.
 
         Args, Raises: As of `isolate`.
         """
-        self._steering().close_breaker(action, reason)
+        self._steering.close_breaker(action, reason)
 
     def cancel(self, task_id: str | None = None, *, reason: str = "", branch: bool = False) -> None:
         """Cancel the run, one task of it, or a branch. Nothing waits for the end.
@@ -189,9 +190,8 @@ class Run:
         if task_id is None:
             self._engine.cut_short(Cause.CANCELLED, f"the run was cancelled{because}")
             return
-        rank = self._rank(task_id)
-        if not self._engine.finished.is_set():
-            self._engine.steering.cancel(rank, f"the task was cancelled{because}", branch=branch)
+        reason = f"the task was cancelled{because}"
+        self._steering.cancel(self._rank(task_id), reason, branch=branch)
 
     @_takes_what(TaskGraph.add_task)
     def add_task(self, *fields: Any, **named_fields: Any) -> TaskNode:
@@ -208,7 +208,7 @@ class Run:
             UnknownDependencyError: A dependency is not part of the run.
             TgtrioError: The other refusals of `TaskGraph.add_task`. Nothing has changed then.
         """
-        return self._engine.add_task(TaskNode(*fields, **named_fields))
+        return self._steering.add_task(TaskNode(*fields, **named_fields))
 
     def staying_open(self) -> AbstractContextManager[None]:
         """A block in which the run does not end with its last task, whoever waits for it.
@@ -276,8 +276,3 @@ class Run:
                 f"graph {shorten(self.graph.graph_id)} has no task {shorten(task_id)}"
                 f"{suggest(task_id, self.graph.nodes)}"
             ) from None
-
-    def _steering(self) -> Steering:
-        if self._engine.finished.is_set():
-            raise RunFinishedError(f"{self!r} takes no more orders")
-        return self._engine.steering

@@ -13,6 +13,7 @@ import attrs
 from ._breaker_policy import BreakerState
 from ._columns import ClockMap
 from ._errors import InvalidTypeError, InvalidValueError, shorten
+from ._explanation import Explanation
 from ._graph import TaskGraph
 from ._results import GraphResult
 from ._states import TaskState
@@ -67,6 +68,7 @@ class Watched(Protocol):
     def graph(self) -> TaskGraph: ...
     def statistics(self) -> dict[str, Any]: ...
     def holds(self) -> dict[tuple[str, str], int]: ...
+    def explain(self, task_id: str) -> Explanation: ...
 
 
 class Instrument:

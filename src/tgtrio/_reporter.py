@@ -43,7 +43,7 @@ class Reporter:
         run: The run.
         hooks: The hooks.
         info: What they are told of the run.
-        queue: Of the run; it keeps a log from now on.
+        queue: Of the run; it keeps a log once the run begins.
         results: The results as they come.
     """
 
@@ -62,10 +62,11 @@ class Reporter:
             self._call_noted,
             self._failed,
         )
-        self._listen()
-        queue.log_past()
+        self._begun = False
 
     def _listen(self) -> None:
+        if not self._begun:
+            return
         notifier, of = self._notifier, self._hooks.of
         notifier.on_ready, notifier.on_start = of("task_ready"), of("task_started")
         notifier.on_end = of("task_ended")
@@ -100,7 +101,9 @@ class Reporter:
         Args:
             handle: For what runs beside it.
         """
+        self._begun = True
         self._call("run_started", self._info)
+        self._queue.log_past()
         for hook in self._hooks.of("beside"):
             self._run.spawn(partial(self._beside, hook, handle))
 

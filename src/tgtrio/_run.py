@@ -210,13 +210,15 @@ async def open_run(
     Raises: as `run_graph`.
     """
     engine = prepare(graph, actions, options, live=True)
+    handle = engine.handle
+    assert isinstance(handle, Run)
     await engine.begin()
     errors: list[BaseException] = []
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_execute, engine, nursery.cancel_scope, errors)
             try:
-                yield Run(engine)
+                yield handle
                 engine.openness.end_block()
             except BaseException as raised:
                 error = without_cancelled(raised)

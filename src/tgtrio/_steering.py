@@ -1,22 +1,34 @@
-"""What the handle of a run changes while it goes on: pauses, limits, caps, breakers, cancels."""
+"""What the handle of a run asks of it, and changes in it while it goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._attempts import Doom
 from ._breaker import CircuitBreaker
-from ._crew import Crew
-from ._errors import InvalidTypeError, InvalidValueError, UnknownActionError, nearest, shorten
+from ._engine import Engine
+from ._errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    RunFinishedError,
+    UnknownActionError,
+    nearest,
+    shorten,
+)
+from ._events import Events
+from ._explain import Explainer, explain_ended
+from ._explanation import Explanation
+from ._growing_plan import GrowingPlan
+from ._growth import Growth
 from ._holds import USER
-from ._layout import Gates, lay_anew
-from ._limits import UNBOUNDED, Limit, check_limit
+from ._layout import lay_anew
+from ._limits import UNBOUNDED, check_limit
+from ._node import TaskNode
 from ._outcome import Ending, Failure
 from ._parts import Parts
-from ._plan import Plan
 from ._states import FIRST_TERMINAL, RUNNING
 
 
@@ -24,85 +36,120 @@ class Steering:
     """The controls of one run.
 
     Args:
-        plan, gates, parts, crew: Of the run.
-        limit: The `max_parallel` that it was given.
-        changed: Called when somebody may start.
+        engine: The run.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        gates: Gates,
-        parts: Parts,
-        crew: Crew,
-        limit: Limit,
-        changed: Callable[[], object],
-    ) -> None:
-        self._plan, self._gates, self._parts, self._crew = plan, gates, parts, crew
-        self._limit, self._changed = limit, changed
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._growth: Growth | None = None
+
+    @property
+    def _parts(self) -> Parts:
+        """The parts of a run that goes on. Raises RunFinishedError."""
+        if self._engine.parts is None:
+            raise RunFinishedError(
+                f"the run of graph {shorten(self._engine.graph.graph_id)} is over, "
+                "and takes no more orders"
+            )
+        return self._engine.parts
 
     def _told(self, command: str, subject: str = "", value: object = None) -> None:
-        if self._parts.reporter is not None:
-            self._parts.reporter.steered(command, subject, value)
+        reporter = self._parts.reporter
+        if reporter is not None:
+            reporter.steered(command, subject, value)
+
+    # -- to see --------------------------------------------------------------------------
+
+    def explain(self, rank: int) -> Explanation:
+        """Why a task does not run, or why it ended as it did."""
+        if self._engine.parts is None:
+            return explain_ended(self._engine.results, rank)
+        return self._explainer(self._engine.parts).explain(rank)
+
+    def holds(self) -> dict[tuple[str, str], int]:
+        """How many READY tasks do not start, by kind of cause and its subject."""
+        parts = self._engine.parts
+        return {} if parts is None else self._explainer(parts).holds()
+
+    def _explainer(self, parts: Parts) -> Explainer:
+        engine = self._engine
+        return Explainer(engine.plan, engine.gates, parts, engine.crew, self.limit, engine.end)
+
+    def events(self) -> Events:
+        """What happens from now on."""
+        events = Events(self._engine.openness.waiting)
+        if self._engine.parts is None or self._engine.parts.reporter is None:
+            events.end()
+        else:
+            self._engine.parts.reporter.add(events)
+        return events
 
     # -- how much runs at once ---------------------------------------------------------
 
     @property
     def limit(self) -> int:
         """How many tasks may be in flight."""
-        return self._limit if isinstance(self._limit, int) else UNBOUNDED
+        limit = self._engine.max_parallel
+        return limit if isinstance(limit, int) else UNBOUNDED
 
     @property
     def paused(self) -> bool:
         """Has `pause` been called?"""
-        return USER in self._parts.pauses.who
+        parts = self._engine.parts
+        return parts is not None and USER in parts.pauses.who
 
     def pause(self) -> None:
         """Let nothing start; in flight goes on."""
+        pauses = self._parts.pauses
         if not self.paused:
-            self._parts.pauses.pause(USER)
+            pauses.pause(USER)
             self._told("pause")
 
     def resume(self) -> None:
         """Undo `pause`."""
+        pauses = self._parts.pauses
         if self.paused:
-            self._parts.pauses.resume(USER)
+            pauses.resume(USER)
             self._told("resume")
-            self._changed()
+            self._engine.changed()
 
     @enable_ki_protection
     def set_max_parallel(self, limit: object) -> None:
         """Change how many tasks may be in flight."""
         limit = _check_int("max_parallel", limit)
-        if isinstance(self._limit, trio.CapacityLimiter):
+        parts = self._parts
+        if isinstance(self._engine.max_parallel, trio.CapacityLimiter):
             raise _is_shared("max_parallel")
-        self._limit = limit
-        self._parts.queue.set_limit(limit)
-        self._parts.attempts.threads.total_tokens = limit
-        self._crew.set_limit(limit)
+        self._engine.max_parallel = limit
+        parts.queue.set_limit(limit)
+        parts.attempts.threads.total_tokens = limit
+        self._engine.crew.set_limit(limit)
         self._told("set_max_parallel", value=limit)
-        self._changed()
+        self._engine.changed()
 
     @enable_ki_protection
     def set_cap(self, action: str, limit: object) -> None:
         """Change how many tasks of an action may be in flight; None for no bound."""
         number = self.action(action)
         capacity = UNBOUNDED if limit is None else _check_int(f"the cap of {action!r}", limit)
-        if any(("action", action) in self._gates.owners[gate] for gate in self._gates.limiters):
+        if any(
+            ("action", action) in self._engine.gates.owners[gate]
+            for gate in self._engine.gates.limiters
+        ):
             raise _is_shared(f"the cap of action {shorten(action)}")
-        gate = self._gates.of_action[number]
+        gate = self._engine.gates.of_action[number]
         if gate < 0:
             gate = self._add_gate(number, action)
         self._parts.queue.set_capacity(gate, capacity)
-        self._gates.capacities[gate] = capacity
+        self._engine.gates.capacities[gate] = capacity
         self._told("set_cap", action, limit)
-        self._changed()
+        self._engine.changed()
 
     def _add_gate(self, number: int, action: str) -> int:
         """Give an action a gate that nothing has bounded or held back so far. O(n)."""
-        gate = self._gates.add_hold(number, action)
-        lanes = lay_anew(self._plan, self._gates)
-        self._gates.tell(self._parts.queue)
+        gate = self._engine.gates.add_hold(number, action)
+        lanes = lay_anew(self._engine.plan, self._engine.gates)
+        self._engine.gates.tell(self._parts.queue)
         self._parts.queue.relane(lanes)
         return gate
 
@@ -130,22 +177,58 @@ class Steering:
     def action(self, name: str) -> int:
         """The number of an action. Raises UnknownActionError."""
         try:
-            return self._plan.actions.index(name)
+            return self._engine.plan.actions.index(name)
         except ValueError:
             raise UnknownActionError(
                 f"no task of the run has the action {shorten(name)}"
-                f"{nearest(name, self._plan.actions) if isinstance(name, str) else ''}"
+                f"{nearest(name, self._engine.plan.actions) if isinstance(name, str) else ''}"
             ) from None
+
+    # -- more tasks ----------------------------------------------------------------------
+
+    @enable_ki_protection
+    def add_task(self, node: TaskNode) -> TaskNode:
+        """Add a task to the graph and to this run of it."""
+        engine = self._engine
+        if not engine.takes_tasks():
+            raise RunFinishedError(
+                f"the run of graph {shorten(engine.graph.graph_id)} is over, or being ended; "
+                f"task {shorten(node.task_id)} cannot be added to it"
+            )
+        action = engine.resolve(node)
+        engine.graph._append_while_running(node)
+        self._grow().add(node, action)
+        self._told("add_task", node.task_id)
+        engine.changed()
+        return node
+
+    def _grow(self) -> Growth:
+        if self._growth is None:
+            engine = self._engine
+            assert isinstance(engine.plan, GrowingPlan)
+            self._growth = Growth(
+                engine.plan,
+                engine.gates,
+                self._parts,
+                engine.crew,
+                engine.actions,
+                engine.breakers,
+                engine.graph.expire_at_deadline,
+                engine.expire,
+            )
+        return self._growth
 
     # -- cancelling ----------------------------------------------------------------------
 
     def cancel(self, rank: int, reason: str, *, branch: bool) -> None:
         """Cancel a task, or it and all that depend on it."""
-        self._told("cancel", self._plan.nodes[rank].task_id, reason)
+        if self._engine.parts is None:
+            return
+        self._told("cancel", self._engine.plan.nodes[rank].task_id, reason)
         # Who depends on a task ends before it: its own policy must not get there first.
         for one in list(self._branch(rank)) if branch else [rank]:
             self._cancel(one, reason)
-        self._changed()
+        self._engine.changed()
 
     def _cancel(self, rank: int, reason: str) -> None:
         parts = self._parts
@@ -159,7 +242,7 @@ class Steering:
             parts.lanes.cancel(rank, doom)  # a lane has taken it meanwhile
 
     def _doomed(self, rank: int, doom: Doom) -> bool:
-        for pump in self._crew.pumps:
+        for pump in self._engine.crew.pumps:
             if pump.task == rank:
                 self._parts.attempts.doom(pump, doom)
                 return True
@@ -167,13 +250,13 @@ class Steering:
 
     def _branch(self, rank: int) -> Iterator[int]:
         """A task and all that depend on it, each after those that depend on it. O(edges)."""
-        seen, stack = {rank}, [(rank, iter(self._plan.dependents_of(rank)))]
+        seen, stack = {rank}, [(rank, iter(self._engine.plan.dependents_of(rank)))]
         while stack:
             task, dependents = stack[-1]
             for dependent in dependents:
                 if dependent not in seen:
                     seen.add(dependent)
-                    stack.append((dependent, iter(self._plan.dependents_of(dependent))))
+                    stack.append((dependent, iter(self._engine.plan.dependents_of(dependent))))
                     break
             else:
                 stack.pop()
