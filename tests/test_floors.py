@@ -14,7 +14,7 @@ SOURCE = Path(tgtrio.__file__).parent
 
 FLOORS = {
     0: "_errors _states _version _ready_queue _ready_queue_py _rank_set _gates"
-    " _compiled _describing _describing_py _slots _event_log",
+    " _compiled _describing _describing_py _slots _event_log _wording",
     1: "_records _checks _arguments _identity _node _node_view _order_list _batch _problems"
     " _topology _graph _graph_dict _graph_file _files _plan _results _context"
     " _freezing _freezing_py _growing_plan _explanation",
@@ -27,7 +27,7 @@ FLOORS = {
     " _execution _settings _watch _breakers _holds _guards _sharing _retries _recorder _durable"
     " _endings _admission _parts _crew _lookups _crashes _reporter _events"
     " _steering _openness _explain _handle _growth _layout",
-    5: "_definitions _scheduler",
+    5: "_definitions _scheduler drawing",
     6: "__init__ cli __main__",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}

@@ -4,6 +4,7 @@ A module imports only from floors below its own:
 
     6  cli                     the command; this file: the public names
     5  _scheduler _definitions the scheduler object, and tasks stored on disk
+       drawing                 graphs as text
     4  _run _engine _attempts  a run: its life, its single attempts
        _worker _pump           the Trio tasks that run many tasks each, and their hot loop
        _executor _actions ...  one task alone; what does the work; timers, limits, tokens

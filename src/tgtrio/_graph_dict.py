@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 GraphT = TypeVar("GraphT", bound="TaskGraph")
 
-_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "max_parallel": 100,
     "max_retry_tokens": 100,
     "graph_timeout_ms": None,
     "expire_at_deadline": False,
 }
-_GRAPH_FIELDS = ("graph_id", *_OPTIONS, "tasks")
+_GRAPH_FIELDS = ("graph_id", *OPTIONS, "tasks")
 
 
 def graph_to_dict(graph: TaskGraph) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def graph_to_dict(graph: TaskGraph) -> dict[str, Any]:
             "number and the limiter to each run"
         )
     plain: dict[str, Any] = {"graph_id": graph.graph_id}
-    for name, default in _OPTIONS.items():
+    for name, default in OPTIONS.items():
         value = getattr(graph, name)
         if value != default:
             plain[name] = _number(value) if isinstance(value, float) else value
@@ -111,7 +111,7 @@ def graph_from_dict(cls: type[GraphT], data: Mapping[str, Any]) -> GraphT:
             f"{owner}: tasks is {shorten(tasks)}, of type {type(tasks).__name__}; "
             "it must be a list of tasks"
         )
-    options = {name: data[name] for name in _OPTIONS if name in data}
+    options = {name: data[name] for name in OPTIONS if name in data}
     graph = cls(data["graph_id"], **options)
     graph._add_batch(tasks, task_from_dict)
     return graph
