@@ -111,6 +111,6 @@ def test_no_chain_is_too_deep(count: int) -> None:
     done = run_script(SCRIPT.replace("{count}", str(count)), timeout=300)
     assert done.returncode == 0, done.stderr
     lines, labels, arrows, depth, critical, short = json.loads(done.stdout)
-    assert lines == 2 + count + (count - 1) // 16 + 1 - ((count - 1) % 16 == 0)
+    assert lines == 2 + count + (count - 2) // 16
     assert (1 < labels <= 201, 1 < arrows <= 200, short) == (True, True, True)
     assert (depth, critical) == (count, count)

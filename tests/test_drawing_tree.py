@@ -100,7 +100,7 @@ def test_a_result_that_does_not_fit_is_told() -> None:
 
 
 def test_a_graph_without_tasks() -> None:
-    assert lines_of(graph_of({})) == ["g: 0 tasks, 0 dependencies", ""]
+    assert lines_of(graph_of({})) == ["g: 0 tasks, 0 dependencies"]
 
 
 def test_what_is_deep_goes_on_further_down() -> None:

@@ -146,6 +146,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     ".yml": _parse_yaml,
     ".toml": tomllib.loads,
 }
+SUFFIXES = tuple(_PARSERS)
 _WRITERS: dict[str, Callable[[Any], bytes]] = {
     ".json": _write_json,
     ".yaml": _write_yaml,

@@ -42,7 +42,13 @@ def test_the_help_names_commands_and_exit_codes(tgtrio: Command, argv: tuple[str
 
 @pytest.mark.parametrize(
     ("command", "option"),
-    [("run", "--max-parallel"), ("runs", "--limit"), ("show", "--json"), ("demo", "--json")],
+    [
+        ("run", "--max-parallel"),
+        ("runs", "--limit"),
+        ("show", "--format"),
+        ("validate", "--actions"),
+        ("demo", "--json"),
+    ],
 )
 def test_each_command_has_a_help(tgtrio: Command, command: str, option: str) -> None:
     ended = tgtrio(command, "--help")

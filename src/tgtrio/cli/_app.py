@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 from .._errors import DeadlockError, TgtrioError
 from .._version import __version__
 from ._demo import demo
+from ._draw_command import DrawOptions, draw, is_graph_file, refuse_drawing, refuse_run
 from ._errors import SIGNALS, ActionExitedError, ExitCode
 from ._options import Limit, RunOptions
 from ._output import forgive_encoding, forgiving_output, say, silence
@@ -17,12 +18,13 @@ from ._run_command import run
 from ._runs_command import LIMIT, runs
 from ._show_command import show
 from ._stores import LATEST
+from ._validate_command import validate
 
 _HELP = """Run graphs of dependent tasks, and see what became of them.
 
 Exit codes:
 
-*   0: every task succeeded or was skipped
+*   0: every task succeeded or was skipped; what was asked for is done
 *   1: at least one task failed, was aborted or cancelled
 *   2: wrong use or bad input; nothing ran
 *   3: the run was ended before it was done: it timed out or was aborted, or its store failed
@@ -35,6 +37,7 @@ it; the third breaks off.
 """
 
 _DEFAULTS = RunOptions()
+_DRAW_DEFAULTS = DrawOptions()
 
 app = App(
     name="tgtrio",
@@ -90,19 +93,53 @@ def runs_command(
 
 
 @app.command(name="show")
-def show_command(store: str, run: str = LATEST, /, *, json: bool = False) -> ExitCode:
-    """Tell the story of a run in a store.
+def show_command(
+    path: str,
+    run: str | None = None,
+    /,
+    *,
+    options: DrawOptions = _DRAW_DEFAULTS,
+    json: bool = False,
+) -> ExitCode:
+    """Tell the story of a run in a store, or draw a graph file.
 
     Parameters
     ----------
-    store
-        The file that `tgtrio run --store` wrote.
+    path
+        The file that `tgtrio run --store` wrote, or a graph file.
     run
         The id of the run, or the beginning of it, or `latest`, which is the default.
     json
-        Print all that is known as one JSON document, with the response of each task.
+        Print all that is known as one JSON document: of a run with the response of each task, of
+        a graph file the figures of the summary.
     """
-    return show(store, run, json=json)
+    if is_graph_file(path):
+        refuse_run(path, run)
+        return draw(path, options, json=json)
+    refuse_drawing(path, options)
+    return show(path, LATEST if run is None else run, json=json)
+
+
+@app.command(name="validate")
+def validate_command(
+    graph_file: str, /, *, actions: str | None = None, json: bool = False
+) -> ExitCode:
+    """Find everything that is wrong with a graph file. Nothing runs.
+
+    Fields, dependencies, cycles; actions that nothing provides; of `shell` tasks the arguments
+    and the program, of `python` tasks the arguments and the function. To find functions their
+    modules are imported. The exit code is 0 if nothing is wrong, else 2.
+
+    Parameters
+    ----------
+    graph_file
+        The graph file.
+    actions
+        MODULE:OBJECT, what does the work, as for `tgtrio run`.
+    json
+        Print what was found as one JSON document.
+    """
+    return validate(graph_file, actions, json=json)
 
 
 @app.command(name="demo")
@@ -167,4 +204,4 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _command_of(argv: Sequence[str]) -> str:
-    return f"{argv[0]} " if argv and argv[0] in ("run", "runs", "show", "demo") else ""
+    return f"{argv[0]} " if argv and argv[0] in ("run", "runs", "show", "validate", "demo") else ""

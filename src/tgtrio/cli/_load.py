@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -15,6 +15,7 @@ from .._actions import Action, resolve_actions
 from .._errors import InvalidTypeError, UnknownActionError, nearest, shorten
 from .._graph import TaskGraph
 from .._graph_file import read_graph_file
+from .._node import TaskNode
 from .._problems import raise_problems
 from ._builtin_actions import CHECKS, builtin_actions
 from ._errors import UsageError
@@ -52,26 +53,43 @@ def find_actions(
             none that it takes.
     """
     own = None if path is None else load_object(path)
-    builtin = {
+    builtin = builtin_beside(own, max_retries)
+    plan = graph.freeze()
+    found = resolve(plan.actions, plan.nodes_of, own, builtin)
+    raise_problems(graph.graph_id, list(argument_problems(graph.nodes.values(), builtin)))
+    return dict(zip(plan.actions, found, strict=True))
+
+
+def builtin_beside(own: object, max_retries: int | None = None) -> dict[str, Action]:
+    """The built-in actions that the user's own do not replace."""
+    return {
         name: action
         for name, action in builtin_actions(max_retries or 0).items()
         if not _provides(own, name)
     }
-    plan = graph.freeze()
+
+
+def resolve(
+    names: Sequence[str],
+    nodes_of: Callable[[str], Iterable[TaskNode]],
+    own: object,
+    builtin: Mapping[str, Action],
+) -> list[Action]:
+    """The actions of these names; errors as in `resolve_actions`."""
     try:
-        found = resolve_actions(plan.actions, plan.nodes_of, own, builtin)
+        return resolve_actions(names, nodes_of, own, builtin)
     except UnknownActionError as exc:
-        if path is None:
+        if own is None:
             exc.args = (f"{exc} (built in are {', '.join(builtin)}; --actions adds others)",)
         raise
-    raise_problems(graph.graph_id, list(_problems(graph, builtin)))
-    return dict(zip(plan.actions, found, strict=True))
 
 
-def _problems(graph: TaskGraph, builtin: Iterable[str]) -> Iterator[InvalidTypeError]:
+def argument_problems(
+    nodes: Iterable[TaskNode], builtin: Iterable[str]
+) -> Iterator[InvalidTypeError]:
     """What is wrong with the arguments of built-in actions, as far as they are known by now."""
     checks = {name: CHECKS[name] for name in builtin}
-    for node in graph.nodes.values():
+    for node in nodes:
         if (check := checks.get(node.action_name)) is not None:
             try:
                 check(node.normalized_args)
@@ -116,14 +134,14 @@ def _import(path: str, module_name: str) -> ModuleType:
                 f"--actions {path}: there is no module {shorten(exc.name)}, neither in the "
                 "current directory nor installed"
             ) from exc
-        raise UsageError(f"--actions {path}: importing it raised {_where(exc)}") from exc
+        raise UsageError(f"--actions {path}: importing it raised {where(exc)}") from exc
 
 
 def _is_part(name: str | None, module_name: str) -> bool:
     return name is not None and f"{module_name}.".startswith(f"{name}.")
 
 
-def _where(exc: BaseException) -> str:
+def where(exc: BaseException) -> str:
     """`ValueError: text (actions.py, line 3)`"""
     text = "".join(traceback.format_exception_only(exc)).strip().splitlines()[-1]
     if isinstance(exc, SyntaxError):
@@ -134,6 +152,6 @@ def _where(exc: BaseException) -> str:
         if not frame.filename.startswith("<") and "importlib" not in frame.filename
     ]
     last = frames[-1]
-    if last.filename == __file__:
+    if os.path.dirname(last.filename) == os.path.dirname(__file__):  # that is, ours
         return text
     return f"{text} ({os.path.basename(last.filename)}, line {last.lineno})"

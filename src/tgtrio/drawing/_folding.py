@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 
 import attrs
 
@@ -12,13 +13,13 @@ from .._graph import TaskGraph
 from .._results import GraphResult
 from .._states import TaskState
 from ._picture import (
-    ARROWS_A_BOX,
     Arrows,
     Box,
     Picture,
     Shape,
     check_boxes,
     check_result,
+    fits,
     one_box_a_task,
     shape_of,
 )
@@ -32,16 +33,10 @@ def picture_of(
     check_boxes(graph, limit)
     shape = shape_of(graph)
     picture = one_box_a_task(graph, shape, result)
-    if limit is None:
+    enough = functools.partial(fits, limit=limit, few_arrows=few_arrows)
+    if enough(picture.tasks, picture.dependencies):
         return picture
-    most_arrows = int(limit * ARROWS_A_BOX) if few_arrows else None
-    if _fits(len(picture.boxes), picture.dependencies, limit, most_arrows):
-        return picture
-    return _drawn(picture, shape, _fold(picture, shape, limit, most_arrows))
-
-
-def _fits(boxes: int, arrows: int, limit: int, most_arrows: int | None) -> bool:
-    return boxes <= limit and (most_arrows is None or arrows <= most_arrows)
+    return _drawn(picture, shape, _fold(picture, shape, enough))
 
 
 @attrs.frozen
@@ -74,14 +69,14 @@ def _numbered(keys: Iterable[tuple[int, int]]) -> tuple[list[int], list[tuple[in
     return [numbers.setdefault(key, len(numbers)) for key in keys], list(numbers)
 
 
-def _fold(picture: Picture, shape: Shape, limit: int, most_arrows: int | None) -> _Groups:
+def _fold(picture: Picture, shape: Shape, enough: Callable[[int, int], bool]) -> _Groups:
     """The finest groups that fit: by action and level, then by twice, four times as many levels
     together, and where the actions themselves are too many, by level alone.
     """
     plan, level = shape.plan, shape.level
     for actions in (plan.action, array("i", [-1]) * len(plan)):
         groups = _grouped(picture, zip(actions, level, strict=True))
-        while not _fits(len(groups.keys), len(groups.arrows), limit, most_arrows):
+        while not enough(len(groups.keys), len(groups.arrows)):
             if all(band == 0 for _, band in groups.keys):
                 break
             groups = groups.merged([(action, band // 2) for action, band in groups.keys])

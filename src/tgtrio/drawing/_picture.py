@@ -133,6 +133,13 @@ def check_result(graph: TaskGraph, result: GraphResult | None) -> None:
         )
 
 
+def fits(tasks: int, dependencies: int, limit: int | None, *, few_arrows: bool) -> bool:
+    """Is everything drawn as it is, or is the graph folded?"""
+    if limit is None:
+        return True
+    return tasks <= limit and not (few_arrows and dependencies > limit * ARROWS_A_BOX)
+
+
 def check_boxes(graph: TaskGraph, limit: int | None) -> None:
     """Refuse a limit that is none."""
     owner = ("graph", graph.graph_id)

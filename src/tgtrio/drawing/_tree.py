@@ -107,13 +107,15 @@ class _Tree:
 
     def lines(self) -> Iterator[str]:
         yield headline(self._picture)
-        yield ""
         if self._picture.boxes:
-            yield from self._trees()
             yield ""
-        yield from notes(self._picture)
+            yield from self._trees()
+        remarks = notes(self._picture)
         if self._refers:
-            yield f"{self._strokes.above} is drawn further up"
+            remarks.append(f"{self._strokes.above} is drawn further up")
+        if remarks:
+            yield ""
+            yield from remarks
 
     def _trees(self) -> Iterator[str]:
         for box in self._first():
