@@ -19,7 +19,7 @@ from .histories import counted, put, stored_run
     ("name", "content", "message"),
     [
         ("none.db", None, "none.db does not exist"),
-        ("g.json", b'{"graph_id": "g"}' * 100, "g.json is no store of runs"),
+        ("g.txt", b'{"graph_id": "g"}' * 100, "g.txt is no store of runs"),
         ("empty.db", b"", "empty.db is no store of runs"),
         (".", None, ". is no store of runs"),
         ("nul\0", None, r"nul\x00 does not exist"),

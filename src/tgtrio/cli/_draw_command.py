@@ -59,13 +59,17 @@ class DrawOptions:
 
 def is_graph_file(path: str) -> bool:
     """Is it a graph file rather than a store? Stores are told by content, graphs by suffix."""
+    return os.path.splitext(path)[1].lower() in SUFFIXES and not _is_sqlite(path)
+
+
+def _is_sqlite(path: str) -> bool:
+    if not os.path.isfile(path):  # from a pipe nothing may be taken
+        return False
     try:
         with open(path, "rb") as file:
-            if file.read(len(SQLITE)) == SQLITE:
-                return False
-    except (OSError, ValueError):  # ValueError: a path with NUL in it; told when it is opened
-        pass
-    return os.path.splitext(path)[1].lower() in SUFFIXES
+            return file.read(len(SQLITE)) == SQLITE
+    except OSError:  # told when it is read
+        return False
 
 
 def draw(path: str, options: DrawOptions, *, json: bool) -> ExitCode:
