@@ -5,6 +5,7 @@ A module imports only from floors below its own:
     6  cli                     the command; this file: the public names
     5  _scheduler _definitions the scheduler object, and tasks stored on disk
        drawing                 graphs as text
+       _asyncio _guest         for programs of asyncio
     4  _run _engine _attempts  a run: its life, its single attempts
        _worker _pump           the Trio tasks that run many tasks each, and their hot loop
        _executor _actions ...  one task alone; what does the work; timers, limits, tokens
@@ -16,11 +17,13 @@ A module imports only from floors below its own:
 
 from ._actions import Action, Actions
 from ._arguments import OutputOf, Unavailable, output_of
+from ._asyncio import asyncio_action, run_in_asyncio
 from ._breaker import CircuitBreaker, Permit
 from ._breaker_policy import BreakerPolicy, BreakerState, Move
 from ._context import TaskContext
 from ._definitions import TaskDefinition
 from ._errors import (
+    AsyncioCancelledError,
     CircuitOpenError,
     CommandFailedError,
     CrashLoopError,
@@ -28,6 +31,7 @@ from ._errors import (
     DeadlineExpiredError,
     DeadlockError,
     DuplicateTaskError,
+    EventLoopError,
     GraphFileError,
     GraphRunningError,
     InvalidArgumentError,
@@ -88,6 +92,9 @@ __all__ = [
     "Actions",
     "TaskContext",
     "Unavailable",
+    # from an asyncio program
+    "run_in_asyncio",
+    "asyncio_action",
     # one task alone, stored tasks
     "TaskExecutor",
     "TaskScheduler",
@@ -133,6 +140,7 @@ __all__ = [
     "TaskState",
     # errors
     "TgtrioError",
+    "AsyncioCancelledError",
     "CircuitOpenError",
     "CommandFailedError",
     "CrashLoopError",
@@ -140,6 +148,7 @@ __all__ = [
     "DeadlineExpiredError",
     "DeadlockError",
     "DuplicateTaskError",
+    "EventLoopError",
     "GraphFileError",
     "GraphRunningError",
     "InvalidArgumentError",

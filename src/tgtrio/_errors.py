@@ -152,6 +152,14 @@ class LedgerError(TgtrioError, ValueError):
         self.line = line
 
 
+class EventLoopError(TgtrioError, RuntimeError):
+    """Something of asyncio is used where its loop does not run, or of Trio where that runs."""
+
+
+class AsyncioCancelledError(TgtrioError):
+    """The asyncio task of an action was cancelled by somebody who is not the run."""
+
+
 class CrashLoopError(TgtrioError, RuntimeError):
     """A task was in flight each time the program crashed, and is not tried again."""
 

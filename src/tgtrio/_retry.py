@@ -17,6 +17,7 @@ from ._errors import (
     CycleError,
     DeadlockError,
     DuplicateTaskError,
+    EventLoopError,
     InvalidGraphError,
     InvalidTypeError,
     InvalidValueError,
@@ -87,6 +88,7 @@ NEVER_RETRIED: tuple[type[Exception], ...] = (
     UnknownTaskError,
     UnknownActionError,
     LeakedScopeError,
+    EventLoopError,
     DeadlockError,
 )
 """What is not retried unless `retry_on` says so; `NonRetryable` never is.
