@@ -34,7 +34,7 @@ class TaskContext:
 
     @property
     def idempotency_key(self) -> str | None:
-        """The same for equal work, whatever the task: for services that fold repeated requests.
+        """The same for equal work of whatever task, for services that fold repeated requests.
 
         None if the task is not idempotent, or if an input of it is unavailable or no JSON data.
         """
