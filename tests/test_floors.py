@@ -17,7 +17,7 @@ FLOORS = {
     " _compiled _describing _describing_py _slots _event_log _wording",
     1: "_records _checks _arguments _identity _node _node_view _order_list _batch _problems"
     " _topology _graph _graph_dict _graph_file _files _plan _results _context"
-    " _freezing _freezing_py _growing_plan _explanation",
+    " _freezing _freezing_py _growing_plan _explanation _upward_rank",
     2: "_retry _outcome _breaker _breaker_policy _policies _safety _safety_rules _safety_statistics"
     " _ledger _ledger_file _ledger_lines _cache _chronicle",
     3: "_columns _instrument _run_lock _store _store_bulk _store_journal _store_opening"

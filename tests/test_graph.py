@@ -261,7 +261,7 @@ def test_validate_finds_what_was_changed_behind_the_graph() -> None:
 def test_freeze_keeps_its_plan_until_the_graph_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen: list[list[tuple[str, ...]]] = []
 
-    def freeze(graph: TaskGraph) -> object:
+    def freeze(graph: TaskGraph, order: None) -> object:
         frozen.append([node.dependencies for node in graph._nodes])
         return object()
 

@@ -132,6 +132,7 @@ class Events(EventSource):
         self._arrived = trio.Event()
 
     def emit(self, event: Event) -> None:
+        """Keep an event until it is read; if there is no room, count it."""
         if len(self._buffer) >= ROOM and event.kind != "run_ended":
             self._lost += 1
             return
@@ -142,6 +143,7 @@ class Events(EventSource):
         self._arrived.set()
 
     def run_ended(self, result: GraphResult) -> None:
+        """The run is over: the iteration ends once what is kept has been read."""
         super().run_ended(result)
         self.end()
 

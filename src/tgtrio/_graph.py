@@ -35,10 +35,11 @@ from ._graph_dict import graph_from_dict, graph_to_dict
 from ._graph_file import read_graph_file, write_graph_file
 from ._node import TaskNode, find_places
 from ._node_view import NodeView
-from ._plan import Plan, freeze
+from ._plan import Order, Plan, freeze
 from ._problems import cycle_error, find_problems, raise_problems, suggest, unknown_dependency
 from ._states import DependencyPolicy, TaskState
 from ._topology import Topology
+from ._upward_rank import critical_path_order
 
 
 class RunState(Protocol):
@@ -97,7 +98,7 @@ class TaskGraph:
         # when an edge first needs it, and kept up to date from then on.
         self._in_order = True
         self._topology: Topology | None = None
-        self._plan: Plan | None = None
+        self._plans: dict[Order, Plan] = {}
         self._run_state: RunState | None = None
 
     @property
@@ -216,7 +217,7 @@ class TaskGraph:
     def _append_while_running(self, node: TaskNode) -> None:
         """Add a task to the graph and its current run, which works on a plan of its own."""
         self._append(node)
-        self._plan = None
+        self._plans.clear()
 
     def add_tasks(self, tasks: Iterable[TaskNode | Mapping[str, Any]]) -> None:
         """Add many tasks, in any order, all of them or none. O(tasks + edges).
@@ -279,12 +280,18 @@ class TaskGraph:
         """
         raise_problems(self._graph_id, find_problems(self._settled(), self._index))
 
-    def freeze(self) -> Plan:
-        """The graph as the arrays that a run works on; the same object until the graph changes."""
+    def freeze(self, order: Order = "priority") -> Plan:
+        """The graph as the arrays that a run works on; the same object until the graph changes.
+
+        Args:
+            order: What decides between ready tasks of one priority and deadline: "priority"
+                nothing but the order in which they were added, "critical_path" the upward rank.
+        """
         self._settled()
-        if self._plan is None:
-            self._plan = freeze(self)
-        return self._plan
+        if order not in self._plans:
+            places = None if order == "priority" else critical_path_order(self.freeze())
+            self._plans[order] = freeze(self, places)
+        return self._plans[order]
 
     def get_stats(self) -> dict[str, Any]:
         """The figures of the current run, or the latest one if the graph is still the same.
@@ -392,7 +399,7 @@ class TaskGraph:
         return edges
 
     def _changed(self) -> None:
-        self._plan = None
+        self._plans.clear()
         self._run_state = None
 
     def _refuse_if_running(self) -> None:

@@ -17,7 +17,7 @@ import attrs
 
 from ._identity import canonical_json as canonical_json
 from ._node import TaskNode
-from ._plan import Plan
+from ._plan import Plan, dispatch_key
 
 Number = TypeVar("Number", int, float)
 
@@ -151,9 +151,3 @@ def longer(numbers: array[Number], size: int) -> array[Number]:
     copy = array(numbers.typecode, numbers)
     copy.frombytes(bytes(numbers.itemsize * (room - len(numbers))))
     return copy
-
-
-def dispatch_key(node: TaskNode) -> tuple[float, float]:
-    """What tasks are started by, the smallest first; insertion decides between equal ones."""
-    deadline = math.inf if node.deadline is None else node.deadline.timestamp()
-    return (-node.priority, deadline)

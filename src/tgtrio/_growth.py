@@ -13,11 +13,11 @@ from ._actions import Action
 from ._backend import FOREIGN, PREPARED, REPORTED
 from ._breakers import Breakers
 from ._crew import Crew
-from ._growing_plan import GrowingPlan, dispatch_key
+from ._growing_plan import GrowingPlan
 from ._layout import Gates
 from ._node import TaskNode
 from ._parts import Parts
-from ._plan import EXPIRES, freeze_one
+from ._plan import EXPIRES, dispatch_key, freeze_one
 from ._states import READY, RUNNING, SUCCEEDED
 
 _SHARES: int = PREPARED | REPORTED  # the pump asks before each attempt, and tells of each success

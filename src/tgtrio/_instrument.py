@@ -93,6 +93,8 @@ class Instrument:
 
         For what must go on while nothing happens, like a display. It may return early.
 
+        Cancellation: comes at the end of the run, which waits until this has returned.
+
         Args:
             run: The live handle of the run, as `open_run` gives it.
         """

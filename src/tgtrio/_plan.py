@@ -7,10 +7,11 @@ and in the hot path speaks of ranks alone. Arrays are int32 (`array("i")`).
 
 from __future__ import annotations
 
+import math
 import re
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
 
@@ -28,6 +29,9 @@ else:
 
 # Found by a search: a loop over all flags would take a tenth of the time of a whole run.
 _WITH_EXPIRES = re.compile(b"[%s]" % re.escape(bytes(flag for flag in range(8) if flag & EXPIRES)))
+
+
+Order = Literal["priority", "critical_path"]
 
 
 class Description(Protocol):
@@ -133,10 +137,22 @@ class Plan:
         return self._shared[0]
 
 
-def freeze(graph: Description) -> Plan:
-    """Make the plan of a graph. O(n log n + edges)."""
+def dispatch_key(node: TaskNode) -> tuple[float, float]:
+    """What tasks are started by, the smallest first; insertion decides between equal ones."""
+    deadline = math.inf if node.deadline is None else node.deadline.timestamp()
+    return (-node.priority, deadline)
+
+
+def freeze(graph: Description, order: array[int] | None = None) -> Plan:
+    """Make the plan of a graph. O(n log n + edges).
+
+    Args:
+        graph: The graph.
+        order: The places of the tasks in dispatch order; None: by priority, deadline, insertion.
+    """
     given = graph._nodes
-    order = freezing.dispatch_order(given)
+    if order is None:
+        order = freezing.dispatch_order(given)
     ranks = None if order is None else freezing.inverse(order)
     places = freezing.look_up(given, graph._index) if graph._edges is None else graph._edges
     offsets, dependencies, indegrees = freezing.edges(given, places, order, ranks)

@@ -24,6 +24,7 @@ from ._hygiene import without_cancelled
 from ._instrument import Instrument
 from ._layout import lay_gates
 from ._limits import Limit, check_limit, warn_of_typos
+from ._plan import Order
 from ._policies import settled
 from ._results import GraphResult
 from ._retry import DEFAULT_RETRY, RetryPolicy
@@ -69,7 +70,9 @@ def prepare(
         )
     given = graph.max_parallel if settings.max_parallel is None else settings.max_parallel
     limit = check_limit("max_parallel", given)
-    plan = GrowingPlan.of(graph.freeze()) if live else graph.freeze()
+    plan = graph.freeze(settings.order)
+    if live:
+        plan = GrowingPlan.of(plan)
     warn_of_typos("per_action_caps", settings.per_action_caps, plan.actions)
     actions = resolve_actions(plan.actions, plan.nodes_of, source, shared.actions)
     chronicle = Chronicle(getattr(settings.abort_monitor, "ledger", None), settings.store)
@@ -113,6 +116,7 @@ async def run_graph(
     max_parallel: Limit | None = None,
     per_action_caps: Mapping[str, Limit] | None = None,
     resource_caps: Mapping[str, Limit] | None = None,
+    order: Order = "priority",
     retry: RetryPolicy | None = DEFAULT_RETRY,
     breaker: BreakerPolicy | None = DEFAULT_BREAKER,
     when_open: WhenOpen = "hold",
@@ -140,6 +144,9 @@ async def run_graph(
             of at least 1, or a `trio.CapacityLimiter` shared with the rest of the program.
         per_action_caps: How many tasks of an action may be in flight, by action name.
         resource_caps: How many tasks that name a resource may be in flight, by resource.
+        order: Which of the ready tasks of one priority and deadline comes first: "priority" the
+            one that was added first, "critical_path" the one with the longest way to the end of
+            the graph, by its tasks' `estimate_ms`.
         retry: How failed attempts are repeated, unless an action has a policy of its own; a
             task's `max_retries` goes before both. None: not at all.
         breaker: When the circuit breaker of an action opens, unless the action has a policy of
@@ -176,6 +183,7 @@ async def run_graph(
             "max_parallel": max_parallel,
             "per_action_caps": per_action_caps,
             "resource_caps": resource_caps,
+            "order": order,
             "retry": retry,
             "breaker": breaker,
             "when_open": when_open,

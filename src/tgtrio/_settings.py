@@ -12,6 +12,7 @@ from ._checks import check_bool, check_name, check_number
 from ._errors import InvalidTypeError, InvalidValueError, nearest, shorten
 from ._instrument import Instrument, check_instruments
 from ._limits import Limit, check_limit, check_limits
+from ._plan import Order
 from ._policies import check_breaker, check_retry
 from ._retry import DEFAULT_RETRY, RetryPolicy
 from ._store import RawStore
@@ -27,6 +28,7 @@ class MoreOptions(TypedDict, total=False):
     resource_caps: Mapping[str, Limit] | None
     retry: RetryPolicy | None
     breaker: BreakerPolicy | None
+    order: Order
     when_open: WhenOpen
     idempotent: bool
     abort_monitor: Monitor | None
@@ -57,6 +59,7 @@ class Settings:
     resource_caps: dict[str, Limit] = attrs.field(factory=dict)
     retry: RetryPolicy | None = DEFAULT_RETRY
     breaker: BreakerPolicy | None = DEFAULT_BREAKER
+    order: Order = "priority"
     fail_when_open: bool = False
     idempotent: bool = True
     abort_monitor: Monitor | None = None
@@ -85,6 +88,7 @@ def read_settings(options: Mapping[str, Any]) -> Settings:
         "max_parallel": lambda v: None if v is None else check_limit("max_parallel", v),
         "per_action_caps": lambda v: check_limits("per_action_caps", v),
         "resource_caps": lambda v: check_limits("resource_caps", v),
+        "order": lambda v: _check_choice("order", v, ("priority", "critical_path")),
         "retry": check_retry,
         "breaker": check_breaker,
         "idempotent": lambda v: check_bool(("option", "idempotent"), "value", v),
