@@ -50,6 +50,7 @@ cdef class Pump:
     cdef Dispatch dispatch
     cdef object trio_task
     cdef readonly object home  # the cancel status of the worker inside its own scope
+    cdef Py_ssize_t cancelled_at, status_at  # offsets of slots of Trio's; -1: found by name
     cdef object action  # the iterator of the action in flight; None between attempts
     cdef object context  # its context
     cdef public object args  # what it is called with
@@ -72,4 +73,5 @@ cdef class Pump:
     cdef double fail(self, object error) except -2
     cdef int leave(self) except -1
     cdef bint cancelled(self) except -1
+    cdef object status(self)
     cdef bint untidy(self) except -1

@@ -11,6 +11,7 @@ from cpython.ref cimport Py_DECREF
 from cpython.time cimport perf_counter
 
 from ._event_log cimport STARTS, log_add
+from ._slots cimport get_slot, slot_offset
 
 from ._plan import EXPIRES as _EXPIRES
 from ._plan import INPUTS as _INPUTS
@@ -124,6 +125,8 @@ cdef class Pump:
         self.why = IDLE_
         # Private to Trio: the only way to see a scope that was entered and not left.
         self.home = getattr(self.trio_task, "_cancel_status", None)
+        self.cancelled_at = _slot_of(self.home, "effectively_cancelled")
+        self.status_at = _slot_of(self.trio_task, "_cancel_status")
 
     def forget(self):
         cdef int32_t task = self.task
@@ -364,13 +367,31 @@ cdef class Pump:
 
     cdef bint cancelled(self) except -1:
         """Is the worker cancelled, from wherever?"""
-        return self.home is not None and self.home.effectively_cancelled
+        if self.home is None:
+            return False
+        if self.cancelled_at < 0:
+            return self.home.effectively_cancelled
+        return get_slot(self.home, self.cancelled_at)
+
+    cdef object status(self):
+        """The cancel status of the worker now."""
+        if self.status_at < 0:
+            return self.trio_task._cancel_status
+        return get_slot(self.trio_task, self.status_at)
 
     cdef bint untidy(self) except -1:
         """Has the action left the Trio task in another state than it found it?"""
-        if self.home is not None and self.trio_task._cancel_status is not self.home:
+        if self.home is not None and self.status() is not self.home:
             return True
         return len(self.dispatch.locks) > 0 and self.trio_task in self.dispatch.locks
+
+
+cdef Py_ssize_t _slot_of(object instance, str name) except -2:
+    """The offset of a slot; -1 if the field is no slot, in a Trio that is built otherwise."""
+    try:
+        return slot_offset(type(instance), name)
+    except (KeyError, TypeError):
+        return -1
 
 
 cdef object _steps(object awaitable):
