@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -212,12 +213,16 @@ class Explainer:
 
     def _running(self, gate: int = -1) -> Iterator[int]:
         """The tasks in flight, behind one gate or all; those that have given up their slots not."""
+        queue, lane_gates = self._parts.queue, self._gates.lane_gates
+        for task in self._with_workers():
+            if gate < 0 or gate in lane_gates[queue.lane(task)]:
+                yield task
+
+    def _with_workers(self) -> Iterator[int]:
         queue, lanes = self._parts.queue, self._parts.lanes
         tasks = [pump.task for pump in self._crew.pumps if pump.task >= 0]
-        for task in tasks + (lanes.in_flight() if lanes is not None else []):
-            gates = self._gates.lane_gates[queue.lane(task)]
-            if queue.state(task) == RUNNING and (gate < 0 or gate in gates):
-                yield task
+        tasks += lanes.in_flight() if lanes is not None else []
+        return (task for task in tasks if queue.state(task) == RUNNING)
 
     def _tasks(self, ranks: Iterator[int]) -> tuple[str, ...]:
         first = sorted(ranks)[:NAMED]
@@ -227,6 +232,17 @@ class Explainer:
         return f"in {_seconds(max(when - trio.current_time(), 0))}"
 
     # -- of all ------------------------------------------------------------------------------
+
+    def running(self, limit: int) -> list[tuple[str, int, float]]:
+        """The tasks in flight for longest: their ids, attempts and seconds. O(tasks in flight)."""
+        columns, attempts, now = self._parts.columns, self._parts.attempts, trio.current_time()
+        begun = (task for task in self._with_workers() if not attempts.not_begun(task))
+        return [
+            (self._plan.nodes[task].task_id, columns.attempts[task] - 1, now - since)
+            for since, task in heapq.nsmallest(
+                limit, ((columns.started[task], task) for task in begun)
+            )
+        ]
 
     def holds(self) -> dict[tuple[str, str], int]:
         """How many READY tasks do not start, by kind of cause and its subject; each counts once."""

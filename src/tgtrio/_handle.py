@@ -81,6 +81,18 @@ class Run:
         """
         return self._steering.holds()
 
+    def running(self, limit: int = 10) -> list[tuple[str, int, float]]:
+        """The tasks in flight, those first that have been so for longest. O(tasks in flight).
+
+        Args:
+            limit: How many at most.
+
+        Returns:
+            Of each its id, the number of its attempt (from 0), and how long that has been going
+            on, in seconds.
+        """
+        return self._steering.running(limit)
+
     def explain(self, task_id: str) -> Explanation:
         """Why a task does not run, or why it ended as it did. Costs O(its dependencies).
 

@@ -71,6 +71,11 @@ class Steering:
         parts = self._engine.parts
         return {} if parts is None else self._explainer(parts).holds()
 
+    def running(self, limit: int) -> list[tuple[str, int, float]]:
+        """The tasks in flight for longest: their ids, attempts and seconds."""
+        parts = self._engine.parts
+        return [] if parts is None else self._explainer(parts).running(limit)
+
     def _explainer(self, parts: Parts) -> Explainer:
         engine = self._engine
         return Explainer(engine.plan, engine.gates, parts, engine.crew, self.limit, engine.end)

@@ -54,3 +54,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {left:02} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def clock(seconds: float) -> str:
+    """`0:07`, `12:34`, `1:02:03`: a duration that keeps its width while it counts."""
+    minutes, left = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{left:02}"
+    return f"{minutes // 60}:{minutes % 60:02}:{left:02}"

@@ -11,9 +11,8 @@ import pytest
 import trio
 
 from tgtrio import GraphResult, RawStore, TaskGraph
-from tgtrio.cli._errors import ExitCode, Outcome
+from tgtrio.cli._errors import Outcome
 from tgtrio.cli._execute import _cause_in, execute
-from tgtrio.cli._progress import Ending, NoProgress, Watched
 
 from ..stores import execute as execute_sql
 
@@ -34,33 +33,6 @@ def test_an_exit_counts_where_nothing_worse_happened() -> None:
 def test_a_lone_error_comes_out_of_its_group() -> None:
     error = ValueError()
     assert _cause_in(BaseExceptionGroup("", [error])) is error
-
-
-class BrokenDisplay:
-    """Its terminal has gone."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-        self.tried = False
-
-    async def follow(self, run: Watched, ending: Ending) -> None:
-        self.tried = True
-        raise self.error
-
-
-@pytest.mark.parametrize("error", [OSError(5, "gone"), BrokenPipeError(), SystemExit(1)])
-def test_a_run_goes_on_when_nobody_watches_any_more(error: BaseException) -> None:
-    async def work(args: object) -> None:
-        for _ in range(5):
-            await trio.lowlevel.checkpoint()
-
-    graph = TaskGraph("g")
-    graph.add_task("a", "work")
-    display = BrokenDisplay(error)
-    outcome = execute(graph, {"work": work}, display)
-    assert display.tried
-    assert outcome.result.ok
-    assert (outcome.code, outcome.end) == (ExitCode.OK, "")
 
 
 def ended(**fields: Any) -> GraphResult:
@@ -107,7 +79,7 @@ def test_a_store_that_fails_ends_the_run_with_a_result(tmp_path: Path) -> None:
     graph.add_task("b", "never", dependencies=["wait"])
     actions = {"spoil": spoil, "sleep": forever, "never": never}
     with store:
-        outcome = execute(graph, actions, NoProgress(), store=store)
+        outcome = execute(graph, actions, quiet=True, store=store)
     assert outcome.code == 3
     assert "no such table" in outcome.store_error
     assert outcome.end == "ended by its store"

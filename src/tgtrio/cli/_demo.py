@@ -13,7 +13,6 @@ from ._census_report import print_census
 from ._errors import ExitCode, Outcome
 from ._execute import execute
 from ._output import console, forgiving_output, print_json, reserved_stdout
-from ._progress import choose_progress
 
 MAX_PARALLEL = 8
 
@@ -37,12 +36,10 @@ def demo(directory: str | None, max_parallel: int | None, *, json: bool) -> Exit
 
 
 def _count(graph: TaskGraph) -> Outcome:
-    progress = choose_progress(graph.graph_id, console(stderr=True), quiet=False)
     with _no_warnings():
         return execute(
             graph,
             ACTIONS,
-            progress,
             per_action_caps={"count_file": processors()},
             retry=None,  # a file that is broken stays so
             breaker=None,

@@ -9,25 +9,25 @@ import trio
 
 from .._errors import StoreError
 from .._graph import TaskGraph
-from .._handle import Run
 from .._results import GraphResult
 from .._run import open_run
 from ._errors import ActionExitedError, Outcome
-from ._progress import Progress
+from ._progress import RunProgress
 from ._stopping import GRACE, Stopping, heeding_signals
 
 
 def execute(
     graph: TaskGraph,
     actions: Mapping[str, Any],
-    progress: Progress,
     *,
+    quiet: bool = False,
     grace: float = GRACE,
     **options: Any,
 ) -> Outcome:
     """Run a graph, show its progress, and end it where a signal asks for that.
 
     Args:
+        quiet: Show no progress.
         grace: How long what is in flight may go on after the first signal, in seconds.
         options: Those of `open_run`.
 
@@ -37,6 +37,7 @@ def execute(
         ActionExitedError: An action raised SystemExit.
     """
     stopping = Stopping(grace)
+    progress = None if quiet else RunProgress(stopping)
     try:
         result = trio.run(_execute, graph, actions, progress, stopping, options)
         return Outcome(result, stopping.signal)
@@ -70,23 +71,16 @@ def _cause_in(group: BaseExceptionGroup) -> BaseException:
 async def _execute(
     graph: TaskGraph,
     actions: Mapping[str, Any],
-    progress: Progress,
+    progress: RunProgress | None,
     stopping: Stopping,
     options: dict[str, Any],
 ) -> GraphResult:
     with heeding_signals(stopping.ask):  # until nothing is left, also of a run that is stuck
         async with trio.open_nursery() as nursery:
             async with open_run(graph, actions, **options) as run:
-                nursery.start_soon(_follow, progress, run, stopping)
+                if progress is not None:  # from here: it shows too how a run is being cancelled
+                    nursery.start_soon(progress.beside, run)
                 nursery.start_soon(stopping.carry_out, run)
                 result = await run.wait()
             nursery.cancel_scope.cancel()
     return result
-
-
-async def _follow(progress: Progress, run: Run, stopping: Stopping) -> None:
-    try:
-        await progress.follow(run, stopping)
-    except (OSError, SystemExit):
-        # The terminal has gone; of a broken pipe rich makes a SystemExit. The run goes on.
-        return

@@ -14,7 +14,6 @@ from ._execute import execute
 from ._load import find_actions, importable_here, load_graph
 from ._options import RunOptions, check_limits, read_options
 from ._output import console, forgiving_output, print_json, reserved_stdout, say
-from ._progress import choose_progress
 from ._summary import print_summary
 
 
@@ -38,9 +37,10 @@ def _run(path: str, options: RunOptions) -> tuple[Outcome, str]:
     graph = load_graph(path, options.timeout)
     actions = find_actions(graph, options.actions, options.max_retries)
     check_limits(graph, settings)
-    progress = choose_progress(graph.graph_id, console(stderr=True), quiet=options.quiet)
     with _opened(options) as store:
-        outcome = execute(graph, actions, progress, grace=options.grace, store=store, **settings)
+        outcome = execute(
+            graph, actions, quiet=options.quiet, grace=options.grace, store=store, **settings
+        )
         return outcome, _origin(outcome, graph, store, options)
 
 

@@ -13,9 +13,9 @@ from rich.text import Text
 from .._errors import nearest
 from .._store import RawStore
 from .._store_records import StoredRun
+from ..instruments._picture import STYLES
 from ._errors import ExitCode
 from ._output import console, print_json
-from ._progress import STYLES
 from ._stores import graph_of, opened_store, states_of
 from ._summary import show
 from ._text import count, day_and_time, duration, one_line, plain, short_ids

@@ -14,8 +14,8 @@ from .._errors import shorten
 from .._results import GraphResult, TaskResult
 from .._states import TaskState
 from .._store_journal import RUNNING
+from ..instruments._picture import STYLES, unicode_of
 from ._digest import Digest, Fold, digest, largest
-from ._progress import STYLES, unicode_of
 from ._text import count, counted, duration, ends_of, one_line, plain, visible
 
 ERROR_LINES = 6

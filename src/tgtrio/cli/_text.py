@@ -9,6 +9,7 @@ from datetime import datetime
 from rich.text import Text
 
 from .._wording import MOST as MOST
+from .._wording import clock as clock
 from .._wording import count as count
 from .._wording import counted as counted
 from .._wording import cut as cut
@@ -48,14 +49,6 @@ def ends_of(text: str, most: int) -> list[str]:
 
 def _shown(line: str) -> str:
     return visible(cut(line.expandtabs(4).rstrip(), MOST_OF_LINE))
-
-
-def clock(seconds: float) -> str:
-    """`0:07`, `12:34`, `1:02:03`: a duration that keeps its width while it counts."""
-    minutes, left = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{left:02}"
-    return f"{minutes // 60}:{minutes % 60:02}:{left:02}"
 
 
 def instant(when: datetime) -> str:
