@@ -16,11 +16,11 @@ from .._graph import TaskGraph
 from .._graph_file import SUFFIXES
 from ..drawing import draw_tree, measure, summarize, to_dot, to_mermaid
 from ..drawing._picture import LIMIT, fits
+from ..instruments._picture import unicode_of
 from ._errors import ExitCode, UsageError
 from ._load import load_graph
 from ._options import Limit
 from ._output import console, print_json, say
-from ._progress import unicode_of
 
 SQLITE = b"SQLite format 3\0"
 MOST_LINES = 40  # of a tree below a summary
