@@ -49,7 +49,7 @@ class Progress(Instrument):
             ) from exc
         self._console = standard_error() if console is None else console
 
-    def notice(self, states: Mapping[str, int]) -> str:  # noqa: ARG002 - subclasses use it
+    def notice(self, states: Mapping[str, int]) -> str:
         """A line of one's own, for subclasses; "" for none.
 
         Args:
