@@ -27,7 +27,7 @@ FLOORS = {
     " _execution _settings _watch _breakers _holds _guards _sharing _retries _recorder _durable"
     " _endings _admission _parts _crew _lookups _crashes _reporter _events"
     " _steering _openness _explain _handle _growth _layout",
-    5: "_asyncio _guest _definitions _scheduler drawing instruments",
+    5: "_asyncio _guest _definitions _scheduler drawing instruments report",
     6: "__init__ cli __main__",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
