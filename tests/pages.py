@@ -4,11 +4,11 @@
   output, in comments behind `print` or at its end, it must print that.
 * A block whose first line is a comment with the name of a file is that file.
 * The lines of a `console` block that begin with `$ ` are commands. The lines after one, if there
-  are any, are its output; `...` stands for whatever is there. One that shows no output must end
-  with exit code 0.
+  are any, are its output, where `...` stands for whatever is there. One that shows no output must
+  end with exit code 0.
 
-The blocks of a page are run from top to bottom in one folder. A comment above a block,
-`<!-- not run: because -->`, excepts it.
+The blocks of a page are run from top to bottom in one folder; `examples/` is that of the project. A
+comment above a block, `<!-- not run: because -->`, excepts it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ PROGRAMS = {
     "tgtrio": [sys.executable, "-m", "tgtrio.cli"],
 }
 RUN = ("python", "console")
-SHOWN = ("", "text", "yaml", "json", "toml", "{toctree}", "{eval-rst}")  # not run anyway
+# Not run anyway.
+SHOWN = ("", "text", "yaml", "json", "toml", "{toctree}", "{eval-rst}", "{literalinclude}")
 
 _BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?"
@@ -113,14 +114,20 @@ def commands(source: str) -> Iterator[tuple[str, str]]:
     yield from re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", source, re.MULTILINE)
 
 
+def environment() -> dict[str, str]:
+    """That of a program which finds this very package, before a screen of 80 columns."""
+    package = str(Path(tgtrio.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": package, "COLUMNS": "80", "NO_COLOR": "1"}
+
+
 def run_command(command: str, folder: Path) -> tuple[int, str]:
     """Its exit code, and what it prints."""
     program, *arguments = shlex.split(command)
-    package = str(Path(tgtrio.__file__).parents[1])
+    arguments = [str(ROOT / a) if a.startswith("examples/") else a for a in arguments]
     done = subprocess.run(
         [*PROGRAMS[program], *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": package, "COLUMNS": "80", "NO_COLOR": "1"},
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

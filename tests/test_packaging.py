@@ -160,7 +160,7 @@ def test_the_sdist_holds_all_that_a_build_needs(sdist: Path) -> None:
     wanted = sources(".py", ".pyx", ".pxd", ".pyi", "py.typed")
     assert {f"src/{name}" for name in wanted} <= held
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"} <= held
-    for folder, pattern in (("tests", "*.py"), ("docs", "*.md")):
+    for folder, pattern in (("tests", "*.py"), ("docs", "*.md"), ("examples", "*.py")):
         own = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob(pattern)}
         assert own <= held
     assert not {name for name in held if name.endswith((".c", ".so", ".pyd", ".pyc"))}
