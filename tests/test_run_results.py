@@ -16,6 +16,8 @@ from tgtrio import (
     TaskGraph,
     TaskResult,
     TaskState,
+    _engine,
+    _parts,
     open_run,
     output_of,
     run_graph,
@@ -307,3 +309,39 @@ async def test_tasks_with_outputs_have_no_key_of_their_own() -> None:
     result = await run_graph(graph, {"work": returns()})
     assert result.results["a"].idempotency_key
     assert result.results["c"].idempotency_key is None
+
+
+async def test_figures_may_be_asked_for_at_any_moment_by_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread can come between any two steps; so they are asked for between them."""
+    seen: list[int] = []
+
+    def ask(*_: object) -> None:
+        seen.append(sum(graph.get_stats()["states"].values()))
+
+    for name in ("Parts", "Crew"):
+        original = getattr(_engine, name)
+
+        def asked(*args: Any, original: Any = original) -> Any:
+            ask()
+            made = original(*args)
+            ask()
+            return made
+
+        monkeypatch.setattr(_engine, name, asked)
+    dissolve = _parts.Parts.dissolve
+    engines: list[Any] = []
+
+    def asked_while_it_goes(parts: Any) -> None:
+        dissolve(parts)
+        seen.append(sum(engines[0].statistics()["states"].values()))
+
+    monkeypatch.setattr(_parts.Parts, "dissolve", asked_while_it_goes)
+    graph = graph_of("a", "b")
+
+    async def work(args: dict[str, Any]) -> None:
+        engines.append(graph._run_state)
+
+    await run_graph(graph, {"work": work})
+    assert seen == [2] * 5

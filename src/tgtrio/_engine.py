@@ -27,11 +27,13 @@ from ._crew import Crew
 from ._dispatch import SliceClock
 from ._durable import Durable
 from ._endings import STATE_CODE
-from ._ends import RAISED, STORED_STATES, Cause, End, raise_together
-from ._errors import DeadlockError, GraphRunningError, StoreError, shorten
+from ._ends import STORED_STATES, Cause, End, raise_together
+from ._errors import GraphRunningError, StoreError, shorten
+from ._explain import Explainer, deadlock_error
 from ._holds import STORE
 from ._identity import key_of
 from ._instrument import Watched
+from ._interruptible import Interruptible
 from ._layout import Gates
 from ._limits import UNBOUNDED, Limit
 from ._node import TaskNode
@@ -41,7 +43,7 @@ from ._parts import Parts
 from ._plan import Plan
 from ._results import GraphResult
 from ._settings import Settings
-from ._states import FIRST_TERMINAL, READY, RUNNING, STATES, TaskState
+from ._states import RUNNING, STATES, TaskState
 
 if TYPE_CHECKING:
     from ._graph import TaskGraph
@@ -59,7 +61,7 @@ class PastRun:
         return {**self._statistics, "states": dict(self._statistics["states"])}
 
 
-class Engine:
+class Engine(Interruptible):
     """One run. Made outside of it; everything that can be refused has been.
 
     Args:
@@ -146,7 +148,7 @@ class Engine:
 
     def _set_up(self) -> None:
         limit = self.max_parallel if isinstance(self.max_parallel, int) else UNBOUNDED
-        parts = self.parts = Parts(
+        parts = Parts(
             self,
             self.graph,
             self.run_id,
@@ -163,6 +165,7 @@ class Engine:
         )
         self.crew = Crew(self, parts.queue, parts.lanes, limit)
         self.queue, self.columns, self.results = parts.queue, parts.columns, parts.results
+        self.parts = parts  # last: another thread may ask for figures at any time
 
     # -- the life of a run ----------------------------------------------------------
 
@@ -344,84 +347,6 @@ class Engine:
         well = counts[TaskState.SUCCEEDED] + counts[TaskState.SKIPPED]
         return self.end is None and well == len(self.plan)
 
-    # -- what ends it before its time ---------------------------------------------------
-
-    @enable_ki_protection
-    def cut_short(self, cause: Cause, reason: str) -> None:
-        """End the run now: nothing starts any more, what is in flight is cancelled.
-
-        The first cause wins, but a drain that what is in flight outlasts is cut short by the
-        next. Once the last task has ended, only what is raised counts.
-        """
-        if self.is_over():
-            return
-        if self.queue.unfinished == 0 and cause not in RAISED:
-            self.openness.close()  # nothing else is left to be cut short
-            return
-        self._set_end(End(cause, reason))
-        self.crew.cancel()
-
-    def _set_end(self, end: End) -> None:
-        if self.end is None:
-            self.results.end_reason = end.reason
-        self.end = end
-        self.queue.stop()
-        if self.parts is not None:
-            self.parts.dispatch.ended = end.cancels
-
-    def drain(self, reason: str) -> None:
-        """End the run gently: nothing starts any more, what is in flight runs to its end."""
-        if self.end is not None or self.queue.unfinished == 0:
-            self.openness.close()
-            return
-        self._set_end(End(Cause.DRAINED, reason))
-        for rank in self.columns.setbacks:
-            if self.queue.state(rank) == READY:  # between two attempts
-                self.columns.ended[rank] = trio.current_time()
-        self.queue.end_rest(STATE_CODE[TaskState.CANCELLED])
-        self.changed()
-
-    def abort(self, reason: str) -> None:
-        """A safety rule ends the run."""
-        if self.end is None and self.queue.unfinished:
-            graph_id = self.graph.graph_id
-            self._chronicle.note("run_abort", graph_id=graph_id, run_id=self.run_id, reason=reason)
-        self.cut_short(Cause.ABORTED, reason)
-
-    def takes_tasks(self) -> bool:
-        """May tasks be added still?"""
-        return self.parts is not None and self.end is None and not self._all_ended.is_set()
-
-    def is_over(self) -> bool:
-        """Was the run cut short, so that what is in flight is cancelled?"""
-        return self.end is not None and self.end.cancels
-
-    def goes_on(self) -> bool:
-        """May anything still start?"""
-        return self.end is None
-
-    def cancelled(self) -> None:
-        """Somebody of this run got `Cancelled`."""
-        if self.queue.unfinished:
-            self.end_of_run()
-
-    def end_of_run(self) -> End:
-        """Why the run is cancelled. If nobody here did it, it was somebody outside."""
-        if not self.is_over():
-            self._set_end(End(Cause.OUTSIDE, "the run was cancelled from outside"))
-        assert self.end is not None
-        return self.end
-
-    @enable_ki_protection
-    def interrupted(self, error: BaseException) -> None:
-        """Something that no action may swallow: end the run, and raise it from there."""
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]  # bare when it is alone
-        again = any(isinstance(other, KeyboardInterrupt) for other in self.fatal)
-        if not (again and isinstance(error, KeyboardInterrupt)):
-            self.fatal.append(error)
-        self.cut_short(Cause.INTERRUPTED, f"the run was interrupted by {type(error).__name__}")
-
     # -- the store -------------------------------------------------------------------------
 
     def _store_written(self, number: int) -> None:
@@ -429,11 +354,9 @@ class Engine:
             self.parts.recorder.written(number)
             self.changed()
 
-    def store_failed(self, error: StoreError) -> None:
-        """Nothing can be written any more: that ends the run."""
-        if not any(isinstance(other, StoreError) for other in self.fatal):
-            self.fatal.append(error)
-        self.cut_short(Cause.STORE_FAILED, f"the store failed: {error}")
+    def note_abort(self, reason: str) -> None:
+        graph_id = self.graph.graph_id
+        self._chronicle.note("run_abort", graph_id=graph_id, run_id=self.run_id, reason=reason)
 
     def hold_back(self, wanted: bool) -> None:
         """Nothing may start for now, or it may again."""
@@ -451,6 +374,10 @@ class Engine:
             shares = parts.sharing.shares
             nodes = [node for rank, node in enumerate(self.plan.nodes) if shares(rank)]
             await parts.lookups.look_up_all(filter(None, map(key_of, nodes)))
+
+    def takes_tasks(self) -> bool:
+        """May tasks be added still?"""
+        return self.parts is not None and self.end is None and not self._all_ended.is_set()
 
     # -- the crew ------------------------------------------------------------------------
 
@@ -478,27 +405,17 @@ class Engine:
 
     def _refuse_to_hang(self, parts: Parts) -> None:
         left = self.queue.unfinished
-        awaited = (
-            len(parts.timers)
-            or (parts.borrowing is not None and parts.borrowing.waiting)
-            or (parts.recorder is not None and parts.recorder.waiting)
-            or parts.guards.isolated
-            or parts.pauses.who
-            or (parts.lookups is not None and parts.lookups.waiting)
-        )
-        if awaited or self.crew.about_to_look or self.end is not None or self.queue.startable():
+        if (
+            parts.awaited
+            or self.crew.about_to_look
+            or self.end is not None
+            or self.queue.startable()
+        ):
             return
         if self.queue.running or self.queue.unfinished != left:
             return  # a thread lane has taken a task meanwhile
-        unfinished = [
-            self.plan.nodes[rank].task_id
-            for rank in range(len(self.plan))
-            if self.queue.state(rank) < FIRST_TERMINAL
-        ]
-        raise DeadlockError(
-            f"graph {shorten(self.graph.graph_id)}: nothing runs, nothing can start, and "
-            f"{len(unfinished)} tasks have not ended: {shorten(unfinished)}"
-        )
+        explainer = Explainer(self.plan, self.gates, parts, self.crew, UNBOUNDED, self.end)
+        raise deadlock_error(explainer, self.graph.graph_id, self.queue.states())
 
     @enable_ki_protection
     def changed(self) -> None:
@@ -513,11 +430,18 @@ class Engine:
     # -- figures ------------------------------------------------------------------------------
 
     def statistics(self) -> dict[str, Any]:
-        """The figures of `TaskGraph.get_stats`, now."""
+        """The figures of `TaskGraph.get_stats`, now. May be called in any thread."""
         parts = self.parts
-        if parts is None and self.result is not None:
-            return {**self.result.statistics}
-        if parts is None:  # the store is being opened
+        try:
+            if self.result is None:
+                return self._figures(parts)
+        except AttributeError:  # the run has ended meanwhile, and let go of its parts
+            if self.result is None:
+                raise
+        return {**self.result.statistics}
+
+    def _figures(self, parts: Parts | None) -> dict[str, Any]:
+        if parts is None:  # it is being set up
             return self.graph._pending_statistics()
         counts = self.queue.counts()
         return {

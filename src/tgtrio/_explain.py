@@ -13,6 +13,7 @@ from ._breaker_policy import BreakerState
 from ._columns import TaskResults
 from ._crew import Crew
 from ._ends import End
+from ._errors import DeadlockError, shorten
 from ._explanation import Explanation, TaskCause
 from ._holds import BREAKER, COOLING, STORE, USER
 from ._layout import Gates
@@ -286,6 +287,22 @@ class Explainer:
 
     def _number(self, action: str) -> int:
         return self._plan.actions.index(action)
+
+
+def deadlock_error(explainer: Explainer, graph_id: str, states: bytes) -> DeadlockError:
+    """Nothing runs and nothing ever will: tell why each task waits, of the first ones.
+
+    Args:
+        states: Of all tasks, by rank.
+    """
+    left = [rank for rank, state in enumerate(states) if state < FIRST_TERMINAL]
+    told = [str(explainer.explain(rank)) for rank in left[:NAMED]]
+    if len(left) > NAMED:
+        told.append(f"and {len(left) - NAMED:,} more")
+    return DeadlockError(
+        f"graph {shorten(graph_id)}: nothing runs, nothing can start, and {len(left):,} tasks "
+        "have not ended; this is a defect of tgtrio:\n" + "\n".join(told)
+    )
 
 
 # -- of a task that has ended ---------------------------------------------------------------

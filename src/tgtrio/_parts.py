@@ -166,6 +166,18 @@ class Parts:
         self.lanes: Lanes | None = None
         self._make_lanes()
 
+    @property
+    def awaited(self) -> bool:
+        """Will something happen, or may it, although nothing is in flight and nothing can start?"""
+        return bool(
+            len(self.timers)
+            or (self.borrowing is not None and self.borrowing.waiting)
+            or (self.recorder is not None and self.recorder.waiting)
+            or self.guards.isolated
+            or self.pauses.who
+            or (self.lookups is not None and self.lookups.waiting)
+        )
+
     def add_action(self, number: int, action: Action, breaker: CircuitBreaker | None) -> None:
         """One more action, the next by number."""
         self._opted_out.append(not (self._settings.idempotent and action.policies.idempotent))
