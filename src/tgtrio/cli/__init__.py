@@ -8,7 +8,7 @@
 | `_graph_check`, `_action_check` | all that is wrong with a graph file, and with its actions |
 | `_execute`, `_stopping` | one run with its progress, and what signals do to it |
 | `_stores` | finding a store and a run in it |
-| `_progress` | the display while it runs |
+| `_progress`, `_instruments` | the display while it runs; what else watches it |
 | `_digest`, `_summary` | what is told of a result, and how it looks |
 | `_census`, `_census_report` | the graph that `tgtrio demo` runs, and its tables |
 | `_builtin_actions`, `_load` | the actions `shell` and `python`; finding the user's own |

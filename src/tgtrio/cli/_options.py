@@ -64,6 +64,13 @@ class RunOptions:
     grace
         Seconds that what is in flight may go on after Ctrl-C, SIGTERM or SIGHUP, before it is
         cancelled. By default 10.
+    timeline
+        FILE to which the run is written as a trace, for ui.perfetto.dev or chrome://tracing. A
+        name that ends in .gz is compressed.
+    events
+        FILE to which is added what happens, as lines of JSON.
+    verbose
+        Log what happens on standard error: starts and ends of tasks, failures, retries, breakers.
     json
         Print the result as one JSON document; everything else goes to standard error.
     quiet
@@ -81,6 +88,9 @@ class RunOptions:
     run_id: str | None = None
     reuse: Literal["run", "store"] = "run"
     grace: float = GRACE
+    timeline: str | None = None
+    events: str | None = None
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"))] = False
     json: bool = False
     quiet: bool = False
 

@@ -11,6 +11,7 @@ from .._graph import TaskGraph
 from .._store import RawStore
 from ._errors import ExitCode, Outcome
 from ._execute import execute
+from ._instruments import logged, make_instruments
 from ._load import find_actions, importable_here, load_graph
 from ._options import RunOptions, check_limits, read_options
 from ._output import console, forgiving_output, print_json, reserved_stdout, say
@@ -37,9 +38,15 @@ def _run(path: str, options: RunOptions) -> tuple[Outcome, str]:
     graph = load_graph(path, options.timeout)
     actions = find_actions(graph, options.actions, options.max_retries)
     check_limits(graph, settings)
-    with _opened(options) as store:
+    with _opened(options) as store, logged(options.verbose):
         outcome = execute(
-            graph, actions, quiet=options.quiet, grace=options.grace, store=store, **settings
+            graph,
+            actions,
+            quiet=options.quiet,
+            grace=options.grace,
+            store=store,
+            instruments=make_instruments(options),
+            **settings,
         )
         return outcome, _origin(outcome, graph, store, options)
 

@@ -8,7 +8,8 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from .._wording import clock, count
-from ._view import OPEN, TERMINAL, View, shown
+from ._causes import shown
+from ._view import OPEN, TERMINAL, View
 
 WIDEST = 100
 FRAME = 6  # lines of a picture that are no running tasks, and one for the prompt

@@ -10,27 +10,14 @@ import attrs
 from .. import _explanation as why
 from .._instrument import Watched
 from .._states import TaskState
-from .._wording import clock, count, cut, visible
+from .._wording import clock, count
+from ._causes import in_words, shown
 
 TERMINAL = [state.value for state in TaskState if state.terminal]
 OPEN = [state.value for state in TaskState if not state.terminal]
 MOST_RUNNING = 5
 MOST_HOLDS = 4
 LONG = 1.0  # seconds; what has been running for less is not worth its line
-
-_HOLDS = {
-    why.PAUSED: "the pause",
-    why.ENDING: "the end of the run",
-    why.MAX_PARALLEL: "max_parallel",
-    why.CAP: "cap of {}",
-    why.RESOURCE: "resource {}",
-    why.LIMITER: "limiter of {}",
-    why.BREAKER: "breaker of {}",
-    why.COOLING: "cooling of {}",
-    why.BACK_OFF: "back-off",
-    why.LEADER: "equal work",
-    why.STORE: "the store",
-}
 
 
 @attrs.define(kw_only=True)
@@ -99,18 +86,10 @@ class View:
         return f"{count(self.retries)} of {count(self.budget)} retries" if self.retries else ""
 
 
-def shown(text: str) -> str:
-    """A text from a user: on one line, not endless, and it moves no cursor."""
-    return visible(cut(text))
-
-
 def _holds_in_words(holds: dict[tuple[str, str], int]) -> list[str]:
-    held = {cause: number for cause, number in holds.items() if cause[0] in _HOLDS}
+    held = {cause: number for cause, number in holds.items() if cause[0] != why.TURN}
     most = sorted(held, key=lambda cause: (-held[cause], cause))
-    words = [
-        f"{count(held[kind, subject])} {_HOLDS[kind].format(shown(subject) or 'the run')}"
-        for kind, subject in most[:MOST_HOLDS]
-    ]
+    words = [f"{count(held[cause])} {in_words(*cause)}" for cause in most[:MOST_HOLDS]]
     rest = sum(held[cause] for cause in most[MOST_HOLDS:])
     return [*words, f"{count(rest)} by {count(len(most) - MOST_HOLDS)} others"] if rest else words
 

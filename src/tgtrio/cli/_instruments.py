@@ -1,0 +1,66 @@
+"""What watches a run for the command, beside its display: `--timeline`, `--events`, `--verbose`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+
+from .._errors import InvalidValueError
+from .._instrument import Instrument
+from ..instruments import EventLog, Logging, Timeline
+from ._errors import UsageError
+from ._options import RunOptions
+from ._text import visible
+
+
+def make_instruments(options: RunOptions) -> list[Instrument]:
+    """The instruments that are asked for. Raises UsageError for a file that cannot be written."""
+    instruments: list[Instrument] = []
+    for option, path, make in (
+        ("--timeline", options.timeline, Timeline),
+        ("--events", options.events, EventLog),
+    ):
+        if path is not None:
+            try:
+                instruments.append(make(path))
+            except InvalidValueError as exc:
+                raise UsageError(f"{option} {exc}") from exc
+    if options.verbose:
+        instruments.append(Logging(level=logging.DEBUG))
+    return instruments
+
+
+@contextlib.contextmanager
+def logged(wanted: bool) -> Iterator[None]:
+    """What is logged by this package goes to standard error, all of it."""
+    if not wanted:
+        yield
+        return
+    log, handler = logging.getLogger("tgtrio"), _Handler()
+    level, propagate = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+
+
+class _Handler(logging.Handler):
+    """Prints on what standard error is now: a live display has it replaced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            for line in self.format(record).splitlines():
+                print(visible(line), file=sys.stderr, flush=True)
+        except OSError:  # nobody reads it any more; the run goes on
+            self.setLevel(logging.CRITICAL + 1)
