@@ -49,6 +49,11 @@ class Signal:
         else:
             switches.append(at)
 
+    def seconds_on(self, end: float) -> float:
+        """How long it was on, all in all, up to an instant."""
+        switches = [*self.switches, end][: (len(self.switches) + 1) // 2 * 2]
+        return sum(off - on for on, off in zip(switches[::2], switches[1::2], strict=True))
+
     def between(self, begin: float, end: float) -> array[float]:
         """When it switches inside an interval."""
         switches = self.switches
@@ -62,18 +67,20 @@ class Limited(Signal):
         limit: How many may be in flight; None for any number.
 
     Attributes:
-        taken: How many are.
+        taken, peak: How many are, and the most that were.
         course: The limit from each instant on.
     """
 
     def __init__(self, cause: Cause, limit: int | None, started: float) -> None:
         super().__init__(cause, BLINK)
-        self.taken, self._limit = 0, limit
+        self.taken = self.peak = 0
+        self._limit = limit
         self.course: list[tuple[float, int | None]] = [(started, limit)]
 
     def count(self, change: int, at: float) -> None:
         """So many more are in flight."""
         self.taken += change
+        self.peak = max(self.peak, self.taken)
         self.set(self._limit is not None and self.taken >= self._limit, at)
 
     def set_limit(self, limit: int | None, at: float) -> None:

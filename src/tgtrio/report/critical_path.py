@@ -23,6 +23,8 @@ class Step:
         kind: "in_flight" for an execution, else what the task waited for, as in `Wait`.
         subject: As in `Wait`.
         attempt: Its number, where it is an execution; else -1.
+        room: The kind and the subject of the limit in which the step before made room, where it
+            began because of that; else None.
     """
 
     task_id: str
@@ -31,6 +33,7 @@ class Step:
     kind: str
     subject: str = ""
     attempt: int = -1
+    room: Cause | None = None
 
 
 def critical_path(history: History) -> tuple[Step, ...]:
@@ -83,6 +86,8 @@ class _Walk:
             found = self._maker(cause, begin, end, place)
             if found is not None:
                 self._step(task, self._end_of(*found), cause)
+                if self._steps and cause[0] != why.LEADER:
+                    self._steps[-1] = attrs.evolve(self._steps[-1], room=cause)
                 return found
             self._step(task, begin, cause)
         return self._last_dependency(task), -1
