@@ -5,6 +5,8 @@ sphinx-build -W -n --keep-going -b html docs docs/_build
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import tgtrio
@@ -28,12 +30,13 @@ autodoc_preserve_defaults = True
 napoleon_custom_sections = [("Cancellation", "notes_style")]
 napoleon_use_ivar = True
 
-# What has no page here: the standard library, Trio, and what signatures borrow from private
-# modules (what it means stands with the arguments).
+# What has no page here: the standard library, other libraries, and what signatures borrow from
+# private modules (what it means stands with the arguments). A public name must have its place.
+_ELSEWHERE = "collections|contextlib|datetime|io|logging|os|random|rich|threading|trio|typing"
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|datetime|os|random|threading|trio|typing)\..*"),
-    ("py:.*", r"tgtrio\._.*"),
-    ("py:.*", r"datetime|F|ActionPolicies|before"),
+    ("py:.*", rf"({_ELSEWHERE})\..*"),
+    ("py:.*", r"tgtrio\.(\w+\.)?_.*"),
+    ("py:.*", rf"(?!({'|'.join(tgtrio.__all__)})$)\w+"),
 ]
 
 # Users get these, and do not make them.
@@ -45,6 +48,34 @@ def _signature(_app: Any, what: str, name: str, *_rest: Any) -> tuple[str, None]
     return ("", None) if given else None
 
 
+def _docstring(_app: Any, what: str, _name: str, _value: Any, _options: Any, lines: Any) -> None:
+    """Read docstrings as they are meant: Markdown tables, and `Task`s with a letter behind."""
+    if what == "module":  # says how the package is made, to who reads its source
+        lines.clear()
+    lines[:] = [re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", line) for line in _with_tables(lines)]
+
+
+def _with_tables(lines: list[str]) -> Iterator[str]:
+    inside = False
+    for line in lines:
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if not line.lstrip().startswith("|"):
+            inside = False
+            yield line
+        elif not inside:
+            inside = True
+            yield from (".. list-table::", "   :header-rows: 1", "")
+            yield from _row(cells)
+        elif not all(set(cell) <= set("-:") for cell in cells):
+            yield from _row(cells)
+
+
+def _row(cells: list[str]) -> Iterator[str]:
+    for n, cell in enumerate(cells):
+        yield f"   {'  -' if n else '* -'} {cell}"
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-process-signature", _signature)
+    app.connect("autodoc-process-docstring", _docstring, priority=100)  # before napoleon

@@ -120,9 +120,10 @@ class Diary(Instrument):
     def run_started(self, info: RunInfo) -> None:
         self.started = info.started
 
-    def breaker_moved(self, action: str, before: BreakerState, after: BreakerState) -> None:
-        now = trio.current_time() - self.started
-        print(f"  {now:4.1f} s  the breaker of {action!r} is {after.name}")
+    def breaker_moved(
+        self, action: str, before: BreakerState, after: BreakerState, at: float
+    ) -> None:
+        print(f"  {at - self.started:4.1f} s  the breaker of {action!r} is {after.name}")
 
     def task_ended(self, task_id: str, state: TaskState, at: float) -> None:
         if task_id.startswith("mail"):
