@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
@@ -263,13 +264,16 @@ def test_a_storm_of_asyncio_tasks_is_cancelled_and_waited_for() -> None:
     run(main)
 
 
-def test_an_interrupt_in_asyncio_ends_the_run() -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_in_asyncio_ends_the_run(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     graph = graph_of("a", task("b", "a"))
 
     @asyncio_action
     async def work(args: Args) -> None:
         await asyncio.sleep(0)
-        raise KeyboardInterrupt
+        raise error
 
     async def main() -> None:
         try:
@@ -277,9 +281,11 @@ def test_an_interrupt_in_asyncio_ends_the_run() -> None:
         finally:
             assert not trio.lowlevel.in_trio_run()
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         asyncio.run(main())
+    gc.collect()
     assert graph.get_stats()["states"]["cancelled"] == 2
+    assert [record.message for record in caplog.records] == []  # asyncio has nothing to complain
 
 
 # Refusals

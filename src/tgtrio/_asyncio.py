@@ -13,7 +13,7 @@ from ._actions import make_action
 from ._context import TaskContext
 from ._errors import AsyncioCancelledError, EventLoopError, InvalidTypeError, shorten
 from ._graph import TaskGraph
-from ._guest import run_as_guest
+from ._guest import raised_by_loop, run_as_guest
 from ._results import GraphResult
 from ._run import run_graph
 from ._settings import RunOptions
@@ -122,6 +122,8 @@ async def _on_the_loop(name: str, body: Callable[..., Any], *args: object) -> ob
     # Not by `loop.create_task`: an eager first step would run as if it were Trio's.
     task = asyncio.Task(body(*args), loop=loop, context=contextvars.copy_context())
     cancelled = await _ended(task)
+    if not task.cancelled():
+        raised_by_loop(loop, task.exception())
     try:
         return task.result()
     except asyncio.CancelledError as error:

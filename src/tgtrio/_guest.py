@@ -58,6 +58,7 @@ class Guest:
     def __init__(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
         self.over = over
         self.ending = False
+        self.raised_by_loop: list[BaseException] = []
         self._untold: list[Call] = []  # begun, and not told that they are over
         self._running = 0
         self._nursery: trio.Nursery | None = None
@@ -158,10 +159,16 @@ async def run_as_guest(function: Callable[[], Awaitable[Any]]) -> Any:
     else:
         guest = _guests[loop] = Guest(loop, asyncio.Event())
         guest.begin(call)
-    return await _wait_for(call)
+    return await _wait_for(call, guest)
 
 
-async def _wait_for(call: Call) -> Any:
+def raised_by_loop(loop: asyncio.AbstractEventLoop, error: BaseException | None) -> None:
+    """An asyncio task of an action ended with this, and asyncio has raised it out of its loop."""
+    if isinstance(error, KeyboardInterrupt | SystemExit) and (guest := _guests.get(loop)):
+        guest.raised_by_loop.append(error)
+
+
+async def _wait_for(call: Call, guest: Guest) -> Any:
     import asyncio
 
     cancelled: list[BaseException] = []
@@ -171,7 +178,9 @@ async def _wait_for(call: Call) -> Any:
         except asyncio.CancelledError as error:
             cancelled = [error]
             call.scope.cancel()
-    if call.error is not None:
+    # What the loop has raised must not break off the cancelling that asyncio.run does thereafter.
+    known = cancelled and any(call.error is error for error in guest.raised_by_loop)
+    if call.error is not None and not known:
         raise call.error
     raise_together(cancelled)
     if call.cancelled:
