@@ -18,7 +18,16 @@ DEBUG, COVERAGE, SANITIZE, NO_EXT = (
     os.environ.get(f"TGTRIO_{name}") == "1" for name in ("DEBUG", "COVERAGE", "SANITIZE", "NO_EXT")
 )
 MUST_COMPILE = os.environ.get("CI") == "true"
-MODULES = ["_describing", "_freezing", "_lane", "_notifier", "_pump", "_ready_queue"]
+MODULES = [
+    "_describing",
+    "_freezing",
+    "_lane",
+    "_notifier",
+    "_pump",
+    "_queue_base",
+    "_queue_check",
+    "_ready_queue",
+]
 
 WARNING = """
 ******************************************************************************

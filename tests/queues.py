@@ -154,9 +154,12 @@ class NaiveQueue:
         capacities: Sequence[int],
     ) -> None:
         self.dependencies = {task: set(dependencies[task]) for task in sorted(dependencies)}
-        self.policies = policies
+        self.policies = dict(policies)
         self.limit = limit
-        self.gates_of = {task: list(lane_gates[lanes[task]]) for task in self.dependencies}
+        self.built = len(self.dependencies)
+        self.places: dict[int, tuple[float, ...]] = {task: (task, 1) for task in self.dependencies}
+        self.lane_of = dict(enumerate(lanes))
+        self.lane_gates = list(map(tuple, lane_gates))
         self.capacities = list(capacities)
         self.closed: set[int] = set()
         self.paused = self.stopped = False
@@ -197,6 +200,31 @@ class NaiveQueue:
         skipped = [t for t in heard if self.states[t] == SKIPPED]
         return [*failed, *skipped, -1][0]
 
+    def add(
+        self,
+        dependencies: Sequence[int],
+        policy: int,
+        lane: int,
+        position: int,
+        priority: float,
+        deadline: float,
+    ) -> int:
+        task = len(self.states)
+        self.dependencies[task] = set(dependencies)
+        self.policies[task] = policy
+        self.lane_of[task] = lane
+        self.places[task] = (position, 0, -priority, deadline, task)
+        self.states[task] = PENDING
+        heard = [t for t in self.told if t in dependencies]
+        for known in range(len(heard) + 1):
+            states = [self.states[t] for t in heard[:known]]
+            self.parents[task] = self.culprit(heard[:known])
+            state = verdict(policy, states, len(dependencies))
+            if state != PENDING:
+                self.put(task, state)
+                break
+        return task
+
     def tasks_in(self, *states: int) -> list[int]:
         return [task for task, state in self.states.items() if state in states]
 
@@ -210,7 +238,8 @@ class NaiveQueue:
         return [task for task in self.tasks_in(RUNNING) if task not in self.detached]
 
     def queued(self) -> list[int]:
-        return [task for task in self.tasks_in(READY) if task not in self.held]
+        ready = [task for task in self.tasks_in(READY) if task not in self.held]
+        return sorted(ready, key=self.places.__getitem__)
 
     @property
     def unfinished(self) -> int:
@@ -219,7 +248,7 @@ class NaiveQueue:
     def first(self) -> int:
         if self.stopped or self.paused or self.running >= self.limit:
             return -1
-        return min((t for t in self.queued() if not self.blocking_gates(t)), default=-1)
+        return [*(task for task in self.queued() if not self.blocking_gates(task)), -1][0]
 
     def next(self) -> int:
         task = self.first()
@@ -298,6 +327,20 @@ class NaiveQueue:
     def set_capacity(self, gate: int, capacity: int) -> None:
         self.capacities[gate] = capacity
 
+    def add_gate(self, capacity: int) -> int:
+        self.capacities.append(capacity)
+        return len(self.capacities) - 1
+
+    def add_lane(self, gates: Sequence[int]) -> int:
+        self.lane_gates.append(tuple(gates))
+        return len(self.lane_gates) - 1
+
+    def relane(self, lanes: Sequence[int]) -> None:
+        self.lane_of = dict(enumerate(lanes))
+
+    def gates_of(self, task: int) -> tuple[int, ...]:
+        return self.lane_gates[self.lane_of[task]]
+
     def set_limit(self, limit: int) -> None:
         self.limit = limit
 
@@ -319,8 +362,15 @@ class NaiveQueue:
     def parent(self, task: int) -> int:
         return self.parents[task]
 
+    def lane(self, task: int) -> int:
+        return self.lane_of[task]
+
+    def ready_in_lanes(self) -> list[int]:
+        lanes = [self.lane_of[task] for task in self.queued()]
+        return [lanes.count(lane) for lane in range(len(self.lane_gates))]
+
     def taken(self, gate: int) -> int:
-        return sum(gate in self.gates_of[task] for task in self.owning())
+        return sum(gate in self.gates_of(task) for task in self.owning())
 
     def wanted(self, gate: int) -> bool:
         return bool(self.queued_at(gate))
@@ -329,11 +379,11 @@ class NaiveQueue:
         return task in self.held
 
     def queued_at(self, gate: int) -> list[int]:
-        return [task for task in self.queued() if gate in self.gates_of[task]]
+        return [task for task in self.queued() if gate in self.gates_of(task)]
 
     def blocking_gates(self, task: int) -> list[int]:
         return [
             gate
-            for gate in self.gates_of[task]
+            for gate in self.gates_of(task)
             if gate in self.closed or self.taken(gate) >= self.capacities[gate]
         ]

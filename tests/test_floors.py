@@ -14,6 +14,8 @@ SOURCE = Path(tgtrio.__file__).parent
 
 FLOORS = {
     0: "_errors _states _version _ready_queue _ready_queue_py _rank_set _gates"
+    " _queue_base _queue_base_py _queue_check _queue_check_py _front _dispatch_order _lane_layout"
+    " _additions _misfits _edges _blocks"
     " _compiled _describing _describing_py _slots _event_log _wording",
     1: "_records _checks _arguments _identity _node _node_view _order_list _batch _problems"
     " _topology _graph _graph_dict _graph_file _files _plan _results _context"

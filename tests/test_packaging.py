@@ -29,7 +29,15 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_SOURCE = (".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.c", "cython_debug")
 # What has a twin in Python.
-TWINS = ("_describing", "_freezing", "_notifier", "_pump", "_ready_queue")
+TWINS = (
+    "_describing",
+    "_freezing",
+    "_notifier",
+    "_pump",
+    "_queue_base",
+    "_queue_check",
+    "_ready_queue",
+)
 COMPILED = (*TWINS, "_lane")
 SUFFIX = EXTENSION_SUFFIXES[0]
 NO_COMPILER = shutil.which("false") or "false"

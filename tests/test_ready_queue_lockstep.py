@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
 from typing import Any, NamedTuple
 
 import pytest
@@ -22,16 +25,21 @@ from tgtrio._states import (
     CANCELLED,
     CONTINUE_IF_ANY,
     FAILED,
+    ON_FAILURE,
     PENDING,
     READY,
     RUNNING,
+    SKIP,
     SUCCEEDED,
+    effective_policy,
 )
 
 from .queues import TERMINAL, NaiveQueue, build, queue_classes
 
 MOST_TASKS = 14
+MOST_ADDED = 12
 MOST_GATES = 4
+MOST_LANES = 8
 
 
 limits = st.sampled_from([1, 2, 3, MOST_TASKS, MOST_TASKS, MOST_TASKS])
@@ -46,6 +54,21 @@ class Setup(NamedTuple):
     lanes: list[int]
     lane_gates: list[tuple[int, ...]]
     capacities: list[int]
+
+
+@dataclass
+class Shape:
+    """How much of what a queue has; it grows."""
+
+    built: int
+    total: int
+    gates: int
+    lanes: int
+
+    @classmethod
+    def of(cls, setup: Setup) -> Shape:
+        total = len(setup.dependencies)
+        return cls(total, total, len(setup.capacities), len(setup.lane_gates))
 
 
 @st.composite
@@ -89,7 +112,7 @@ class Lockstep(RuleBasedStateMachine):
     @initialize(setup=setups())
     def begin(self, setup: Setup) -> None:
         self.naive = NaiveQueue(*setup)
-        self.total, self.gates = len(setup.dependencies), len(setup.capacities)
+        self.shape = Shape.of(setup)
         self.queues = {
             name: build(queue_class, **setup._asdict())
             for name, queue_class in queue_classes().items()
@@ -97,7 +120,7 @@ class Lockstep(RuleBasedStateMachine):
         self.ask("keep_log", False, True, True)
         self.ask("log_past")
 
-    def ask(self, question: str, *arguments: int) -> Any:
+    def ask(self, question: str, *arguments: Any) -> Any:
         expected = getattr(self.naive, question)(*arguments)
         for name, queue in self.queues.items():
             answer = getattr(queue, question)(*arguments)
@@ -158,10 +181,10 @@ class Lockstep(RuleBasedStateMachine):
             with pytest.raises(ValueError, match="different gates"):
                 queue.take_over(task, other)
 
-    @precondition(lambda self: self.total)
+    @precondition(lambda self: self.shape.total)
     @rule(choice=choices)
     def let_go(self, choice: int) -> None:
-        held = sorted(self.naive.held) or range(self.total)
+        held = sorted(self.naive.held) or range(self.shape.total)
         self.ask("let_go", held[choice % len(held)])
 
     @precondition(some_are(PENDING, READY))
@@ -169,10 +192,10 @@ class Lockstep(RuleBasedStateMachine):
     def end_one_that_waits(self, choice: int, end: int) -> None:
         self.ask("end", self.one(choice, PENDING, READY), end)
 
-    @precondition(lambda self: self.total)
+    @precondition(lambda self: self.shape.total)
     @rule(choice=choices, end=ends, no_end=st.sampled_from([PENDING, READY, RUNNING, 8]))
     def try_what_is_illegal(self, choice: int, end: int, no_end: int) -> None:
-        task = choice % self.total
+        task = choice % self.shape.total
         runs = self.naive.state(task) == RUNNING
         for queue in self.queues.values():
             with pytest.raises(ValueError, match="terminal" if runs else "not running"):
@@ -190,20 +213,70 @@ class Lockstep(RuleBasedStateMachine):
         if self.naive.state(task) not in (PENDING, READY):
             self.ask("end", task, end)
 
-    @precondition(lambda self: self.gates)
+    @precondition(lambda self: self.shape.gates)
     @rule(choice=choices)
     def close_gate(self, choice: int) -> None:
-        self.ask("close_gate", choice % self.gates)
+        self.ask("close_gate", choice % self.shape.gates)
 
-    @precondition(lambda self: self.gates)
+    @precondition(lambda self: self.shape.gates)
     @rule(choice=choices)
     def open_gate(self, choice: int) -> None:
-        self.ask("open_gate", choice % self.gates)
+        self.ask("open_gate", choice % self.shape.gates)
 
-    @precondition(lambda self: self.gates)
+    @precondition(lambda self: self.shape.gates)
     @rule(choice=choices, capacity=st.integers(1, 4))
     def set_capacity(self, choice: int, capacity: int) -> None:
-        self.ask("set_capacity", choice % self.gates, capacity)
+        self.ask("set_capacity", choice % self.shape.gates, capacity)
+
+    @precondition(lambda self: self.shape.total < self.shape.built + MOST_ADDED)
+    @rule(
+        data=st.data(),
+        choices=st.lists(choices, max_size=4),
+        policy=st.sampled_from([ABORT, ALWAYS, ALWAYS, SKIP, CONTINUE_IF_ANY, ON_FAILURE]),
+        priority=st.sampled_from([0.0, 0.0, 1.0, -1.0, inf]),
+        deadline=st.sampled_from([inf, inf, 0.0, 1.0]),
+    )
+    def add(
+        self, data: st.DataObject, choices: list[int], policy: int, priority: float, deadline: float
+    ) -> None:
+        total = self.shape.total
+        dependencies = list({choice % total for choice in choices}) if total else []
+        arguments = (
+            dependencies,
+            effective_policy(policy, len(dependencies)),
+            data.draw(st.integers(0, self.shape.lanes - 1), label="lane"),
+            data.draw(st.integers(0, self.shape.built), label="position"),
+            priority,
+            deadline,
+        )
+        if self.naive.stopped:
+            for queue in self.queues.values():
+                with pytest.raises(ValueError, match="stopped"):
+                    queue.add(*arguments)
+            return
+        assert self.ask("add", *arguments) == total
+        self.shape.total += 1
+
+    @precondition(lambda self: self.shape.gates < MOST_GATES)
+    @rule(capacity=st.integers(1, 2))
+    def add_gate(self, capacity: int) -> None:
+        self.ask("add_gate", capacity)
+        self.shape.gates += 1
+
+    @precondition(lambda self: self.shape.lanes < MOST_LANES)
+    @rule(gates=st.sets(choices, max_size=2))
+    def add_lane(self, gates: set[int]) -> None:
+        self.ask(
+            "add_lane", sorted({gate % self.shape.gates for gate in gates if self.shape.gates})
+        )
+        self.shape.lanes += 1
+
+    @rule(data=st.data())
+    def relane(self, data: st.DataObject) -> None:
+        lanes = st.integers(0, self.shape.lanes - 1)
+        total = self.shape.total
+        drawn = data.draw(st.lists(lanes, min_size=total, max_size=total), label="lanes")
+        self.ask("relane", array("i", drawn))
 
     @rule(limit=limits)
     def set_limit(self, limit: int) -> None:
@@ -224,12 +297,12 @@ class Lockstep(RuleBasedStateMachine):
 
     @invariant()
     def all_show_the_same(self) -> None:
-        self.ask("counts")
-        self.ask("logged")
-        for task in range(self.total):
-            for question in ("state", "waiting_for", "parent", "blocking_gates", "is_held"):
+        for question in ("counts", "logged", "ready_in_lanes"):
+            self.ask(question)
+        for task in range(self.shape.total):
+            for question in ("state", "waiting_for", "parent", "lane", "blocking_gates", "is_held"):
                 self.ask(question, task)
-        for gate in range(self.gates):
+        for gate in range(self.shape.gates):
             for question in ("taken", "wanted", "queued_at"):
                 self.ask(question, gate)
         for queue in self.queues.values():
@@ -267,7 +340,7 @@ def random_setup(chance: random.Random, total: int, gates: int) -> Setup:
     )
 
 
-def disturb(chance: random.Random, setup: Setup, running: list[int]) -> tuple[str, list[int]]:
+def disturb(chance: random.Random, shape: Shape, running: list[int]) -> tuple[str, list[Any]]:
     """An order to a queue, and its arguments."""
     kind = chance.random()
     if kind < 0.5:
@@ -278,23 +351,44 @@ def disturb(chance: random.Random, setup: Setup, running: list[int]) -> tuple[st
         leave = chance.choice(["give_back", "hold"])
         return (leave, [task]) if chance.random() < 0.4 else ("complete", [task, end])
     if kind < 0.71:
-        return "let_go", [chance.randrange(len(setup.dependencies))]
+        return "let_go", [chance.randrange(shape.total)]
     if kind < 0.72:
-        return "end", [chance.randrange(len(setup.dependencies)), CANCELLED]
-    gate = chance.randrange(len(setup.capacities))
-    if kind < 0.78:
+        return "end", [chance.randrange(shape.total), CANCELLED]
+    if kind < 0.77:
+        return enlarge(chance, shape)
+    gate = chance.randrange(shape.gates)
+    if kind < 0.82:
         return "set_capacity", [gate, chance.randint(1, 3)]
-    return ("close_gate" if kind < 0.85 else "open_gate"), [gate]
+    return ("close_gate" if kind < 0.88 else "open_gate"), [gate]
+
+
+def enlarge(chance: random.Random, shape: Shape) -> tuple[str, list[Any]]:
+    """More of something, or all tasks in other lanes."""
+    kind = chance.random()
+    if kind < 0.05:
+        return "relane", [array("i", [chance.randrange(shape.lanes) for _ in range(shape.total)])]
+    if kind < 0.07:
+        shape.gates += 1
+        return "add_gate", [chance.randint(1, 2)]
+    if kind < 0.1:
+        shape.lanes += 1
+        return "add_lane", [chance.sample(range(shape.gates), chance.randint(1, 2))]
+    dependencies = chance.sample(range(shape.total), min(shape.total, chance.randrange(3)))
+    shape.total += 1
+    lane, position = chance.randrange(shape.lanes), chance.randint(0, shape.built)
+    order = [float(chance.randrange(3)), chance.choice([inf, chance.random()])]
+    return "add", [dependencies, chance.choice([ABORT, ALWAYS, ALWAYS]), lane, position, *order]
 
 
 def compare_histories(setup: Setup, chance: random.Random, steps: int, every: int) -> None:
     compiled, pure = (build(each, **setup._asdict()) for each in queue_classes().values())
     running: list[int] = []
+    shape = Shape.of(setup)
     for queue in (compiled, pure):
         queue.keep_log(True, False, True)
         queue.log_past()
     for step in range(steps):
-        order, arguments = disturb(chance, setup, running)
+        order, arguments = disturb(chance, shape, running)
         expected = getattr(pure, order)(*arguments)
         answer = getattr(compiled, order)(*arguments)
         assert expected in (None, answer), (step, order, arguments, answer, expected)
@@ -308,6 +402,9 @@ def compare_histories(setup: Setup, chance: random.Random, steps: int, every: in
     for question in (pure.state, pure.parent, pure.waiting_for, pure.blocking_gates):
         other = getattr(compiled, question.__name__)
         assert all(question(task) == other(task) for task in range(pure.total)), question.__name__
+    for gate in range(shape.gates):
+        assert pure.queued_at(gate) == compiled.queued_at(gate)
+    assert pure.ready_in_lanes() == compiled.ready_in_lanes()
     assert pure.counts() == compiled.counts()
 
 

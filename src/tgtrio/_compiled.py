@@ -10,7 +10,16 @@ import os
 import warnings
 from importlib.util import find_spec
 
-MODULES = ("_describing", "_freezing", "_lane", "_notifier", "_pump", "_ready_queue")
+MODULES = (
+    "_describing",
+    "_freezing",
+    "_lane",
+    "_notifier",
+    "_pump",
+    "_queue_base",
+    "_queue_check",
+    "_ready_queue",
+)
 
 
 def _all_built() -> bool:

@@ -1,11 +1,11 @@
 """Gates and lanes, and the heap of the lanes that are parked at a gate.
 
-How they work together stands at the top of `_ready_queue.pyx`.
+How they work together stands at the top of `_front.pxd`.
 """
 
 from libc.stdint cimport int32_t
-from libc.stdlib cimport realloc
 
+from ._dispatch_order cimport Order, SideHeap, before
 from ._rank_set cimport RankSet
 
 
@@ -15,7 +15,8 @@ ctypedef struct Gate:
     bint closed
     int32_t* parked  # the lanes that wait for this gate: a heap, smallest head first
     int32_t parked_count
-    int32_t parked_room
+    int32_t parked_room  # for all lanes that need the gate, so that parking never fails
+    int32_t lane_count  # so many lanes need it
 
 
 cdef enum LaneStatus:
@@ -27,9 +28,11 @@ cdef enum LaneStatus:
 ctypedef struct Lane:
     int32_t* gates
     int32_t gate_count
-    int32_t* members  # its tasks, ascending; `place` is the way back
-    RankSet ready  # places of its ready tasks
-    int32_t head  # its smallest ready task, or -1
+    int32_t* members  # its tasks that the queue was built with, ascending; `place`: the way back
+    RankSet ready  # places of those that are ready
+    SideHeap side  # its ready tasks that were added
+    int32_t added  # so many tasks were added to it
+    int32_t head  # its first ready task, or -1
     LaneStatus status
     int32_t parked_at  # the gate, while PARKED
     int32_t heap_place
@@ -40,7 +43,7 @@ cdef inline bint shut(const Gate* gate) noexcept nogil:
     return gate.closed or gate.taken >= gate.capacity
 
 
-# The heap of a gate: lanes by their heads, the smallest first. `heap_place` is the way back.
+# The heap of a gate: lanes by their heads, the first first. `heap_place` is the way back.
 
 
 cdef inline void heap_put(Gate* gate, Lane* lanes, int32_t lane, int32_t place) noexcept:
@@ -48,12 +51,14 @@ cdef inline void heap_put(Gate* gate, Lane* lanes, int32_t lane, int32_t place) 
     lanes[lane].heap_place = place
 
 
-cdef inline void heap_sift(Gate* gate, Lane* lanes, int32_t place) noexcept:
+cdef inline void heap_sift(
+    Gate* gate, Lane* lanes, const Order* order, int32_t place
+) noexcept:
     """Move the lane at `place` up or down to where its head belongs."""
     cdef int32_t lane = gate.parked[place], head = lanes[lane].head, parent, child
     while place > 0:
         parent = (place - 1) >> 1
-        if lanes[gate.parked[parent]].head <= head:
+        if not before(order, head, lanes[gate.parked[parent]].head):
             break
         heap_put(gate, lanes, gate.parked[parent], place)
         place = parent
@@ -61,35 +66,26 @@ cdef inline void heap_sift(Gate* gate, Lane* lanes, int32_t place) noexcept:
         child = 2 * place + 1
         if child >= gate.parked_count:
             break
-        if (
-            child + 1 < gate.parked_count
-            and lanes[gate.parked[child + 1]].head < lanes[gate.parked[child]].head
+        if child + 1 < gate.parked_count and before(
+            order, lanes[gate.parked[child + 1]].head, lanes[gate.parked[child]].head
         ):
             child += 1
-        if lanes[gate.parked[child]].head >= head:
+        if before(order, head, lanes[gate.parked[child]].head):
             break
         heap_put(gate, lanes, gate.parked[child], place)
         place = child
     heap_put(gate, lanes, lane, place)
 
 
-cdef inline int heap_add(Gate* gate, Lane* lanes, Lane* lane) except -1:
-    cdef void* block
-    if gate.parked_count == gate.parked_room:
-        block = realloc(gate.parked, (2 * gate.parked_room + 4) * sizeof(int32_t))
-        if block is NULL:
-            raise MemoryError()
-        gate.parked = <int32_t*>block
-        gate.parked_room = 2 * gate.parked_room + 4
-    heap_put(gate, lanes, <int32_t>(lane - lanes), gate.parked_count)
+cdef inline void heap_add(Gate* gate, Lane* lanes, const Order* order, int32_t lane) noexcept:
+    gate.parked[gate.parked_count] = lane
     gate.parked_count += 1
-    heap_sift(gate, lanes, gate.parked_count - 1)
-    return 0
+    heap_sift(gate, lanes, order, gate.parked_count - 1)
 
 
-cdef inline void heap_remove(Gate* gate, Lane* lanes, Lane* lane) noexcept:
-    cdef int32_t place = lane.heap_place
+cdef inline void heap_remove(Gate* gate, Lane* lanes, const Order* order, int32_t lane) noexcept:
+    cdef int32_t place = lanes[lane].heap_place
     gate.parked_count -= 1
     if place < gate.parked_count:
-        heap_put(gate, lanes, gate.parked[gate.parked_count], place)
-        heap_sift(gate, lanes, place)
+        gate.parked[place] = gate.parked[gate.parked_count]
+        heap_sift(gate, lanes, order, place)

@@ -6,7 +6,9 @@ Adding, discarding and finding the smallest touch one word a level.
 """
 
 from libc.stdint cimport int32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from ._blocks cimport block_free, block_new
 
 cdef extern from *:
     """
@@ -17,11 +19,14 @@ cdef extern from *:
         _BitScanForward64(&index, word);
         return (int)index;
     }
+    #define tgtrio_bits(word) ((int)__popcnt64(word))
     #else
     #define tgtrio_lowest_bit(word) __builtin_ctzll(word)
+    #define tgtrio_bits(word) __builtin_popcountll(word)
     #endif
     """
     int lowest_bit "tgtrio_lowest_bit" (uint64_t word) noexcept nogil  # of a word that is not 0
+    int bits "tgtrio_bits" (uint64_t word) noexcept nogil  # how many are set
 
 cdef enum:
     MOST_LEVELS = 6  # 64**6 > 2**31
@@ -29,6 +34,7 @@ cdef enum:
 ctypedef struct RankSet:
     uint64_t* level[MOST_LEVELS]
     int levels
+    Py_ssize_t words  # of all levels
 
 
 cdef inline int rank_set_init(RankSet* self, Py_ssize_t size) except -1:
@@ -45,19 +51,22 @@ cdef inline int rank_set_init(RankSet* self, Py_ssize_t size) except -1:
         depth += 1
         if count == 1:
             break
-    cdef uint64_t* block = <uint64_t*>calloc(total, sizeof(uint64_t))
-    if block is NULL:
-        raise MemoryError()
+    cdef uint64_t* block = <uint64_t*>block_new(total, sizeof(uint64_t))
     for k in range(depth):
         self.level[k] = block
         block += words[k]
     self.levels = depth
+    self.words = total
     return 0
 
 
 cdef inline void rank_set_free(RankSet* self) noexcept nogil:
-    free(self.level[0])
+    block_free(self.level[0])
     self.level[0] = NULL
+
+
+cdef inline void rank_set_clear(RankSet* self) noexcept nogil:
+    memset(self.level[0], 0, self.words * sizeof(uint64_t))
 
 
 cdef inline void rank_set_add(RankSet* self, int32_t member) noexcept nogil:
@@ -98,3 +107,15 @@ cdef inline int32_t rank_set_smallest(RankSet* self) noexcept nogil:
         place = (place << 6) + lowest_bit(self.level[k][place])
         k -= 1
     return place
+
+
+cdef inline int32_t rank_set_count(const RankSet* self) noexcept nogil:
+    """How many members there are, by a look at every word of the lowest level."""
+    cdef int32_t count = 0
+    cdef Py_ssize_t k, words = self.words
+    if self.levels > 1:
+        words = self.level[1] - self.level[0]
+    for k in range(words):
+        if self.level[0][k]:
+            count += bits(self.level[0][k])
+    return count

@@ -1,51 +1,21 @@
-"""The fields of the compiled ready queue. What each method promises stands in the .pyi."""
+"""The compiled ready queue: the fields that its working needs beside those of the base."""
 
 cimport cython
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t
 
+from ._dispatch_order cimport Added
 from ._event_log cimport EventLog
-from ._gates cimport Gate, Lane
-from ._rank_set cimport RankSet
-
-cdef enum:
-    STATES = 8
-
-
-ctypedef struct Node:  # what an edge touches: one word of 8 bytes a task
-    int32_t waiting  # dependencies that have not ended
-    uint8_t policy
-    uint8_t seen  # standings of the dependencies that ended, a bit each
-    uint8_t state
-    uint8_t aside  # NOT_ASIDE, HELD or DETACHED
+from ._queue_base cimport Node, QueueBase
 
 
 @cython.final
-cdef class ReadyQueue:
-    cdef readonly int32_t total, running, unfinished
-    cdef readonly bint stopped
-    cdef bint paused
-    cdef int32_t limit
-    cdef int32_t[STATES] tally  # tasks in each state
-
-    cdef Node* nodes
+cdef class ReadyQueue(QueueBase):
     cdef const int32_t[::1] offsets  # CSR of the dependents
     cdef const int32_t[::1] dependents
-    cdef int32_t* parent_of  # made at the first failure or skip
+    cdef int32_t turns  # tasks that did not succeed, and whose dependents know it
     cdef int32_t* told  # tasks that ended without running, whose dependents are to be told: FIFO
-    cdef Py_ssize_t told_room
+    cdef int32_t told_room
     cdef EventLog log
-
-    # Ready tasks of lane 0 and the heads of the LISTED lanes. A lane's head stands
-    # here on trust: `next` finds out whether its gates let it through.
-    cdef RankSet front
-    cdef const int32_t[::1] lane_of  # set where there are lanes
-    cdef int32_t* place
-    cdef Lane* lanes  # NULL: all tasks are in lane 0
-    cdef int32_t lane_count
-    cdef Gate* gates
-    cdef int32_t gate_count
-    cdef int32_t* lane_members
-    cdef int32_t* lane_gates
 
     cpdef int32_t next(self) except -2
     cpdef int complete(self, int32_t task, int state) except -1
@@ -53,23 +23,21 @@ cdef class ReadyQueue:
     cpdef bint startable(self) noexcept
     cpdef int give_back(self, int32_t task) except -1
 
-    cdef int _check(self, int32_t task) except -1
-    cdef int _check_running(self, int32_t task) except -1
-    cdef int _leave(self, int32_t task) except -1
+    cdef inline int _check_running(self, int32_t task) except -1
+    cdef int _not_running(self, int32_t task) except -1
+    cdef int32_t _take_gated(self, int32_t task) noexcept
+    cdef inline void _leave(self, int32_t task) noexcept
     cdef int _settle_roots(self) except -1
     cdef int _finish(self, int32_t task, int state) except -1
     cdef Py_ssize_t _tell(self, int32_t task, int state, Py_ssize_t waiting) except -1
-    cdef int _set_parent(self, int32_t task, int32_t dependency, bint failed_first) except -1
+    cdef Py_ssize_t _tell_later(self, int32_t task, int standing, Py_ssize_t waiting) except -1
+    cdef inline Py_ssize_t _hear(
+        self, int32_t dependent, int32_t task, int standing, Py_ssize_t waiting
+    ) except -1
+    cdef int _make_blames(self) except -1
+    cdef void _make_ready(self, int32_t task) noexcept
     cdef void _move(self, int32_t task, int state) noexcept
 
-    cdef int _make_ready(self, int32_t task) except -1
-    cdef int _take_back(self, int32_t task) except -1
-    cdef bint _needs(self, Lane* lane, int32_t gate) noexcept
-    cdef int32_t _shut_gate(self, Lane* lane) noexcept
-    cdef int _claim(self, Lane* lane) except -1
-    cdef int _release(self, int32_t task) except -1
-    cdef int _set_head(self, Lane* lane, int32_t head) except -1
-    cdef int _list_or_park(self, Lane* lane) except -1
-    cdef int _park(self, Lane* lane, int32_t gate) except -1
-    cdef int _list_next(self, int32_t gate) except -1
-    cdef int _offer_gates(self, Lane* lane) except -1
+    cdef int _enter(
+        self, tuple numbers, int32_t lane, Node node, Added added, int32_t parent
+    ) except -1

@@ -1,18 +1,21 @@
 """The ready queue: who may start next? Integers only; no task object, no clock, no Trio.
 
 Task i of n is the i-th in dispatch order: the plan numbers tasks by rank, so the
-smallest ready number that nothing holds back is the one to start.
+smallest ready number that nothing holds back is the one to start. Tasks that are
+added later have the numbers that follow, and a place of their own in the order.
 
 A *gate* is whatever lets only so many tasks through at once: a capped action, a
 capped resource, the breaker of an action. A *lane* is the set of gates that a
 task needs; lane 0 needs none. A task claims all gates of its lane or none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from typing_extensions import Buffer
 
-class ReadyQueue:
+from ._queue_base import QueueBase
+
+class ReadyQueue(QueueBase):
     def __init__(
         self,
         dependent_offsets: Buffer,
@@ -37,15 +40,6 @@ class ReadyQueue:
             lane_gates: the gates of each lane; `lane_gates[0]` is empty.
             capacities: how many tasks each gate lets through at once, at least 1 each.
         """
-
-    total: int
-    """n."""
-    running: int
-    """How many tasks own a slot: those that are RUNNING and not detached."""
-    unfinished: int
-    """How many tasks are not terminal yet."""
-    stopped: bool
-    """True after `stop`."""
 
     def next(self) -> int:
         """Start the first ready task that nothing holds back: it is RUNNING and owns its gates.
@@ -77,7 +71,10 @@ class ReadyQueue:
         """Put every PENDING or READY task into a terminal state, without cascades. Stops first."""
 
     def keep_log(self, readies: bool, starts: bool, ends: bool) -> None:
-        """From now on write down which tasks become READY, which start, and which end."""
+        """From now on write down which tasks become READY, which start, and which end.
+
+        A task that is READY as soon as it is added is not written down.
+        """
 
     def log_past(self) -> None:
         """Write down, as far as wanted, which tasks are READY and which have ended. O(n).
@@ -128,24 +125,6 @@ class ReadyQueue:
     def detach(self, task: int) -> None:
         """Free the slot and the gates of a RUNNING task, which stays RUNNING until `complete`."""
 
-    def close_gate(self, gate: int) -> None:
-        """Let nobody through the gate, whatever its capacity. Tasks inside stay inside."""
-
-    def open_gate(self, gate: int) -> None:
-        """Undo `close_gate`."""
-
-    def set_capacity(self, gate: int, capacity: int) -> None:
-        """Change how many tasks the gate lets through; lowering it stops nothing that runs."""
-
-    def set_limit(self, limit: int) -> None:
-        """Change how many tasks may run at once; lowering it stops nothing that runs."""
-
-    def pause(self) -> None:
-        """Let nothing start until `resume`."""
-
-    def resume(self) -> None:
-        """Undo `pause`."""
-
     def startable(self) -> bool:
         """Would `next` return a task? Starts nothing.
 
@@ -153,48 +132,36 @@ class ReadyQueue:
         task may start.
         """
 
-    def state(self, task: int) -> int:
-        """The state of a task, as a code of `_states`."""
+    def add(
+        self,
+        dependencies: Iterable[int],
+        policy: int,
+        lane: int,
+        position: int,
+        priority: float,
+        deadline: float,
+    ) -> int:
+        """A task more; its number is the former `total`.
 
-    def counts(self) -> list[int]:
-        """How many tasks are in each state, in the order of `_states.STATES`."""
+        It hears at once of dependencies that have ended, in the order in which they did, and may
+        so be READY, or have ended itself, when this returns. Its order is for ever: after the
+        built-with task `position - 1` and before `position`; among the added tasks of the same
+        position a higher priority comes first, then an earlier deadline, then the smaller number.
+        O(dependencies + log added), amortised; O(d log d) in those that did not succeed.
 
-    def states(self) -> bytes:
-        """The state of every task, a byte each."""
-
-    def parents(self) -> dict[int, int]:
-        """`parent` of every task that has one."""
-
-    def waiting_for(self, task: int) -> int:
-        """How many dependencies of the task have not ended."""
-
-    def parent(self, task: int) -> int:
-        """The dependency whose end kept the task from running, or -1.
-
-        The first that failed, else the first that was skipped. Known also for a
-        task that ran in spite of it.
+        Args:
+            dependencies: Numbers of tasks, each once; they may have been added themselves.
+            policy: A code of `_states`, made effective already.
+            lane: Its lane.
+            position: How many of the n tasks that the queue was built with come before it.
+            priority: Larger is earlier.
+            deadline: Smaller is earlier; `inf`: none.
+        Raises: all before anything has changed.
+            IndexError for a dependency that there is not.
+            ValueError if one is named twice, for a policy, lane or position that there is not,
+                for a priority or deadline that is NaN, and after `stop`.
+            MemoryError.
         """
-
-    def lane(self, task: int) -> int:
-        """The lane of a task."""
-
-    def taken(self, gate: int) -> int:
-        """How many tasks own the gate."""
-
-    def wanted(self, gate: int) -> bool:
-        """Is a READY task left that needs the gate and is not held? O(lanes)."""
-
-    def ready_in_lanes(self) -> list[int]:
-        """How many READY tasks that are not held each lane has."""
-
-    def is_held(self, task: int) -> bool:
-        """Is the task held, by `hold`?"""
-
-    def queued_at(self, gate: int) -> list[int]:
-        """The READY tasks that need the gate and are not held, in order. O(n)."""
-
-    def blocking_gates(self, task: int) -> list[int]:
-        """The gates of the task's lane that would let nobody through now."""
 
     def validate(self) -> None:
         """Recount everything from scratch and compare. O(n + edges).
