@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 from tgtrio import _ready_queue_py
@@ -91,6 +92,16 @@ def build(
         gates["lanes"] = array("i", [lanes] * len(chosen) if isinstance(lanes, int) else lanes)
     codes = bytes(map(effective_policy, chosen, indegrees))
     return queue_class(offsets, dependents, indegrees, codes, limit, **gates)
+
+
+def add(
+    queue: ReadyQueue, dependencies: Iterable[int] = (), position: int = 0, **others: float
+) -> int:
+    """Add a task, unless said otherwise before all that the queue was built with."""
+    numbers = list(dependencies)
+    order = others.get("priority", 0.0), others.get("deadline", inf)
+    policy = effective_policy(int(others.get("policy", ABORT)), len(numbers))
+    return queue.add(numbers, policy, int(others.get("lane", 0)), position, *order)
 
 
 def start_all(queue: ReadyQueue) -> list[int]:
