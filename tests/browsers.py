@@ -144,9 +144,9 @@ def browsing() -> Iterator[Browser]:
     to_browser, from_browser = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # The browser reads from 3 and writes to 4.
+        command = f'exec "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
         process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}', "sh", CHROMIUM]
-            + [*_FLAGS.split(), f"--user-data-dir={folder}"],
+            ["sh", "-c", command, "sh", CHROMIUM, *_FLAGS.split(), f"--user-data-dir={folder}"],
             pass_fds=(to_browser[0], from_browser[1]),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -197,7 +197,7 @@ def test_one_dependency_that_has_ended_and_one_that_has_not(
 
 def test_a_task_that_ends_as_it_is_added_is_logged_and_counted(ReadyQueue: QueueClass) -> None:
     queue = build(ReadyQueue, 1)
-    queue.keep_log(False, True)
+    queue.keep_log(False, False, True)
     drive(queue, 0, FAILED)
     task = add(queue, [0])
     unwanted = add(queue, policy=ON_FAILURE)
@@ -209,7 +209,7 @@ def test_a_task_that_ends_as_it_is_added_is_logged_and_counted(ReadyQueue: Queue
 def test_dependents_are_told_in_the_order_of_their_numbers(ReadyQueue: QueueClass) -> None:
     queue = build(ReadyQueue, {0: [], 1: [0], 2: [0]})
     added = [add(queue, [0]) for _ in range(3)]
-    queue.keep_log(False, True)
+    queue.keep_log(False, False, True)
     drive(queue, 0, FAILED)
     assert [task for task, *_ in queue.take_log()] == [0, 1, 2, *added]
 

@@ -60,7 +60,7 @@ def make(compiled: Any, laned: bool) -> ReadyQueue:
     gates: dict[str, Any] = {"lanes": 1} if laned else {}
     gates |= {"lane_gates": [(), (0,), (1,)], "capacities": [2] * 8}  # the next gate needs memory
     queue = build(compiled, 4, **gates)
-    queue.keep_log(False, True)
+    queue.keep_log(False, False, True)
     drive(queue, 0, FAILED if laned else SUCCEEDED)
     assert queue.next() == 1
     return queue

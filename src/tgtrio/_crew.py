@@ -56,6 +56,7 @@ class Crew:
         self.pumps: list[Pump] = []
         self._idle = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
+        self._early: list[Callable[[], Awaitable[None]]] = []  # Trio tasks to be started
         self._dispatch: Dispatch | None = None
 
     def set_limit(self, limit: int) -> None:
@@ -65,12 +66,16 @@ class Crew:
             self.lanes.set_limit(limit)
 
     def begin(self, nursery: trio.Nursery, dispatch: Dispatch) -> None:
-        """From now on Trio tasks may be started."""
+        """From now on Trio tasks are started."""
         self._nursery, self._dispatch = nursery, dispatch
+        early, self._early = self._early, []
+        for function in early:
+            self.spawn(function)
 
     def end(self) -> None:
         """The nursery is closed."""
         self._nursery = None
+        del self._early  # nothing can be started any more
 
     def disband(self) -> None:
         """The run is over: let go of it."""
@@ -99,9 +104,11 @@ class Crew:
             self._dispatch.looking &= ~why
 
     def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Start a Trio task of the run."""
-        assert self._nursery is not None
-        self._nursery.start_soon(self._guarded, function)
+        """Start a Trio task of the run; once it begins, if it has not begun yet."""
+        if self._nursery is None:
+            self._early.append(function)
+        else:
+            self._nursery.start_soon(self._guarded, function)
 
     async def _guarded(self, function: Callable[[], Awaitable[None]]) -> None:
         with self._guard():
