@@ -336,6 +336,17 @@ def test_limits_are_taken_as_given(tgtrio: Command, graph_file: Write) -> None:
     assert tgtrio("run", path, *limits, "--timeout", "60").code == 0
 
 
+def test_the_longest_way_goes_first_if_asked_for(tgtrio: Command, graph_file: Write) -> None:
+    short = {**call_python("short", "time:monotonic"), "estimate_ms": 1}
+    long = {**call_python("long", "time:monotonic"), "estimate_ms": 2}
+    first = {}
+    for order in ("priority", "critical_path"):
+        options = ["--order", order, "--max-parallel", "1", "--json"]
+        results = tgtrio("run", graph_file(short, long), *options).document["results"]
+        first[order] = min(results, key=lambda name: results[name]["response"])
+    assert first == {"priority": "short", "critical_path": "long"}
+
+
 def test_quiet_success_says_nothing(tgtrio: Command, graph_file: Write) -> None:
     ended = tgtrio("run", graph_file(call_python("a", "math:sqrt", 4)), "--quiet")
     assert (ended.code, ended.out, ended.err) == (0, "", "")

@@ -11,6 +11,7 @@ from cyclopts import Parameter, Token
 
 from .._errors import nearest, shorten
 from .._graph import TaskGraph
+from .._plan import Order
 from .._retry import RetryPolicy
 from ._errors import UsageError
 from ._stopping import GRACE
@@ -45,6 +46,9 @@ class RunOptions:
         ACTION=NUMBER, how many tasks of an action run at once. May be repeated.
     resource_cap
         RESOURCE=NUMBER, how many tasks that use a resource run at once. May be repeated.
+    order
+        What decides between ready tasks of one priority and deadline. priority: who was added first.
+        critical_path: the longest way to the end of the graph, by `estimate_ms`.
     timeout
         Seconds after which the run is ended, instead of the graph's own timeout.
     max_retries
@@ -81,6 +85,7 @@ class RunOptions:
     max_parallel: Limit = None
     cap: list[str] = attrs.field(factory=list)
     resource_cap: list[str] = attrs.field(factory=list)
+    order: Order = "priority"
     timeout: float | None = None
     max_retries: Count = None
     store: str | None = None
@@ -111,6 +116,7 @@ def read_options(options: RunOptions) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "run_id": options.run_id,
         "reuse": options.reuse,
+        "order": options.order,
         "per_action_caps": _read_limits("--cap", options.cap),
         "resource_caps": _read_limits("--resource-cap", options.resource_cap),
     }
