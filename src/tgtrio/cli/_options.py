@@ -47,8 +47,8 @@ class RunOptions:
     resource_cap
         RESOURCE=NUMBER, how many tasks that use a resource run at once. May be repeated.
     order
-        What decides between ready tasks of one priority and deadline. priority: who was added first.
-        critical_path: the longest way to the end of the graph, by `estimate_ms`.
+        What decides between ready tasks of one priority and deadline. priority: who was added
+        first. critical_path: the longest way to the end of the graph, by `estimate_ms`.
     timeout
         Seconds after which the run is ended, instead of the graph's own timeout.
     max_retries
