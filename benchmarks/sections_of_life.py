@@ -21,6 +21,7 @@ def life(quick: bool) -> Iterator[Section]:
                 "us more with a hook for each task", "tgtrio", "more with task_ended", at_most=0.1
             ),
             Goal("us more with a hook for the run", "tgtrio", "more with run_ended", at_most=0.01),
+            Goal("a display", "tgtrio", "times as long with Progress", at_most=1.05),
         ],
         rounds=1,
     )

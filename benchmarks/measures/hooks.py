@@ -1,14 +1,17 @@
-"""What one active hook of an instrument costs, and what instruments cost that have none."""
+"""What one active hook of an instrument costs, what those cost that have none, and a display."""
 
 from __future__ import annotations
 
+import io
 import time
 from statistics import median
 
 import trio
+from rich.console import Console
 
 import tgtrio
 from tgtrio import Instrument, TaskState
+from tgtrio.instruments import Progress
 
 from .. import graphs
 from ..cases import Case, Sample
@@ -32,26 +35,31 @@ class EndOfRun(Instrument):
 
 
 def hook(case: Case) -> Sample:
-    """The same run without an instrument, with one, and with one that no task concerns."""
+    """The same run without an instrument, with one, with one that no task concerns, and shown."""
     graph = tgtrio.TaskGraph("benchmark")
     graph.add_tasks(
         {"task_id": name, "action_name": "work", "dependencies": parents}
         for name, parents in graphs.make(case.shape, case.size).items()
     )
     graph.freeze()
-    rounds = [
-        [_run(graph, *instruments) for instruments in ((), (Ends(),), (EndOfRun(),))]
-        for _ in range(ROUNDS)
-    ]
+    kinds: list[tuple[Instrument, ...]] = [(), (Ends(),), (EndOfRun(),), (_display(),)]
+    rounds = [[_run(graph, *instruments) for instruments in kinds] for _ in range(ROUNDS)]
     return Sample(
         figures={
-            "us without": median([without for without, _, _ in rounds]),
-            "more with task_ended": median([ends - without for without, ends, _ in rounds]),
-            "more with run_ended": median([end - without for without, _, end in rounds]),
+            "us without": median([without for without, _, _, _ in rounds]),
+            "more with task_ended": median([ends - without for without, ends, _, _ in rounds]),
+            "more with run_ended": median([end - without for without, _, end, _ in rounds]),
+            "times as long with Progress": median(
+                [shown / without for without, _, _, shown in rounds]
+            ),
         },
         title="tgtrio",
         size=case.size,
     )
+
+
+def _display() -> Progress:
+    return Progress(Console(file=io.StringIO(), force_terminal=True, width=100, height=30))
 
 
 def _run(graph: tgtrio.TaskGraph, *instruments: Instrument) -> float:
