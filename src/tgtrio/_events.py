@@ -55,9 +55,13 @@ class Event(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """One flat dict of JSON data, the details beside the rest; what is empty is left out."""
-        head = {"kind": self.kind, "at": self.at.isoformat()}
-        about = {key: self[key] for key in ("task_id", "action") if self[key]}
-        return {**head, **about, **self.details}
+        data: dict[str, Any] = {"kind": self.kind, "at": self.at.isoformat()}
+        if self.task_id:
+            data["task_id"] = self.task_id
+        if self.action:
+            data["action"] = self.action
+        data.update(self.details)
+        return data
 
 
 class EventSource(Instrument):

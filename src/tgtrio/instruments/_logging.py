@@ -19,11 +19,10 @@ INFO, WARNING, DEBUG = logging.INFO, logging.WARNING, logging.DEBUG
 class Logging(Instrument):
     """Logs what happens in a run.
 
-    | what | level |
-    |---|---|
-    | a run starts, or ends well; somebody steers it; a breaker closes or half-opens | INFO |
-    | a task fails or is retried, an action is held, a breaker opens, a run ends badly | WARNING |
-    | a task starts, or ends without having failed | DEBUG |
+    * WARNING: a task fails or is retried, an action is held by a `RetryLater`, a breaker opens, a
+      run ends otherwise than well;
+    * INFO: a run starts, or ends well, somebody steers it, a breaker closes or half-opens;
+    * DEBUG: a task starts, or ends without having failed.
 
     Each record has what it tells as attributes too (`extra`): `event`, which is the name of the
     hook, `graph_id`, `run_id`, and by kind `task_id`, `action`, `attempt`, `state`, `error`,

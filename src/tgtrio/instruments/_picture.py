@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.text import Text
 
 from .._wording import clock, count
@@ -12,7 +14,7 @@ from ._causes import shown
 from ._view import OPEN, TERMINAL, View
 
 WIDEST = 100
-FRAME = 6  # lines of a picture that are no running tasks, and one for the prompt
+FRAME = 2  # lines that are left for a notice, and for what the terminal needs itself
 
 STYLES = {
     "succeeded": "green",
@@ -29,6 +31,16 @@ STYLES = {
 def standard_error() -> Console:
     """A console that prints text as it is: no markup, no emoji codes, no highlighting."""
     return Console(stderr=True, markup=False, emoji=False, highlight=False)
+
+
+def live_on(console: Console) -> Live:
+    """A display that is redrawn by who asks for that, and gone when it is closed."""
+    return Live(
+        console=console,
+        auto_refresh=False,  # it would start a thread
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # what goes to a file must not come here
+    )
 
 
 def picture(view: View, console: Console) -> RenderableType:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -73,18 +72,11 @@ class Progress(Instrument):
             return
 
     async def _draw(self, run: Watched) -> None:
-        from rich.live import Live
-
-        from ._picture import picture
+        from ._picture import live_on, picture
 
         started = trio.current_time()
         await trio.sleep(DELAY)
-        with Live(
-            console=self._console,
-            auto_refresh=False,  # it would start a thread
-            transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # what goes to a file must not come here
-        ) as live:
+        with live_on(self._console) as live:
             while True:
                 begun = trio.current_time()
                 view = self._look(run, started)
