@@ -141,18 +141,23 @@ class Browser:
 def browsing() -> Iterator[Browser]:
     """A browser, gone at the end of the block."""
     assert CHROMIUM is not None
+    taken = _take_low_descriptors()
     to_browser, from_browser = os.pipe(), os.pipe()
+
+    def connect() -> None:  # the browser reads from 3 and writes to 4
+        os.dup2(to_browser[0], 3)
+        os.dup2(from_browser[1], 4)
+
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        # The browser reads from 3 and writes to 4.
-        command = f'exec "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
         process = subprocess.Popen(
-            ["sh", "-c", command, "sh", CHROMIUM, *_FLAGS.split(), f"--user-data-dir={folder}"],
-            pass_fds=(to_browser[0], from_browser[1]),
+            [CHROMIUM, *_FLAGS.split(), f"--user-data-dir={folder}"],
+            pass_fds=(3, 4),
+            preexec_fn=connect,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(to_browser[0])
-        os.close(from_browser[1])
+        for descriptor in (*taken, to_browser[0], from_browser[1]):
+            os.close(descriptor)
         try:
             yield Browser(from_browser[0], to_browser[1])
         finally:
@@ -160,3 +165,11 @@ def browsing() -> Iterator[Browser]:
             process.wait()
             os.close(to_browser[1])
             os.close(from_browser[0])
+
+
+def _take_low_descriptors() -> list[int]:
+    """Occupy 3 and 4, so that nothing that the child needs gets these numbers."""
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    while taken[-1] < 4:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+    return taken

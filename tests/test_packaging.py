@@ -177,7 +177,7 @@ def test_the_sdist_holds_all_that_a_build_needs(sdist: Path) -> None:
 def test_the_wheel_of_the_sdist_holds_the_compiled_modules(wheel: Path) -> None:
     held = names_in(wheel)
     assert {f"tgtrio/{name}{SUFFIX}" for name in COMPILED} <= held
-    assert sources(".py", ".pyi", "py.typed") <= held
+    assert sources(".py", ".pyi", "py.typed", ".js", ".css", ".jinja") <= held
     assert not {name for name in held if name.endswith((".c", ".h", ".html", ".pyc"))}
     assert {name.split("/")[0].split("-")[0] for name in held} == {"tgtrio"}  # no tests, no build
 

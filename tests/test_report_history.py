@@ -210,7 +210,7 @@ async def test_the_path_goes_through_dependencies_and_through_who_made_room(
     )
     assert critical_path(await history_of(graph)) == (
         Step("a", 0, 3, "in_flight", "", 0),
-        Step("b", 3, 4, "in_flight", "", 0),
+        Step("b", 3, 4, "in_flight", "", 0, room=("max_parallel", "")),
         Step("c", 4, 9, "in_flight", "", 0),
     )
 

@@ -387,3 +387,26 @@ def test_the_path_for_imports_is_left_as_it_was(tgtrio: Command, graph_file: Wri
     before = list(sys.path)
     tgtrio("run", graph_file(one("double", n=1)), "--actions", "work")
     assert sys.path == before
+
+
+def test_a_report_of_the_run(tgtrio: Command, graph_file: Write, here: Path) -> None:
+    pytest.importorskip("jinja2", reason="jinja2 is not installed: no reports")
+    path = graph_file(call_python("a", "math:sqrt", -1), call_python("b", "math:sqrt", 4))
+    ended = tgtrio("run", path, "--report", "run.html")
+    assert ended.code == 1
+    assert "the report is in run.html" in ended.err
+    page = (here / "run.html").read_text(encoding="utf-8")
+    assert "1 task failed; 1 of 2 succeeded" in page
+    assert "run.html" not in tgtrio("run", path, "--report", "run.html", "--quiet").err
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
+    tgtrio: Command, graph_file: Write, here: Path
+) -> None:
+    pytest.importorskip("jinja2", reason="jinja2 is not installed: no reports")
+    path = graph_file(call_python("a", "os:mkdir", "made"))
+    ended = tgtrio("run", path, "--report", "none/run.html")
+    assert ended.code == 2
+    assert "--report 'none/run.html' cannot be written" in ended.err
+    assert "there is no directory" in ended.err
+    assert not (here / "made").exists()

@@ -1,4 +1,4 @@
-"""What watches a run for the command, beside its display: `--timeline`, `--events`, `--verbose`."""
+"""What watches a run for the command, beside its display: `--report`, `--events` and so on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import logging
 import sys
 from collections.abc import Iterator
 
-from .._errors import InvalidValueError
+from .._errors import InvalidTypeError, InvalidValueError, MissingExtraError
 from .._instrument import Instrument
 from ..instruments import EventLog, Logging, Timeline
+from ..report import Report
 from ._errors import UsageError
 from ._options import RunOptions
 from ._text import visible
@@ -19,13 +20,14 @@ def make_instruments(options: RunOptions) -> list[Instrument]:
     """The instruments that are asked for. Raises UsageError for a file that cannot be written."""
     instruments: list[Instrument] = []
     for option, path, make in (
+        ("--report", options.report, Report),
         ("--timeline", options.timeline, Timeline),
         ("--events", options.events, EventLog),
     ):
         if path is not None:
             try:
                 instruments.append(make(path))
-            except InvalidValueError as exc:
+            except (InvalidTypeError, InvalidValueError, MissingExtraError) as exc:
                 raise UsageError(f"{option} {exc}") from exc
     if options.verbose:
         instruments.append(Logging(level=logging.DEBUG))

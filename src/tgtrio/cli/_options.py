@@ -68,6 +68,9 @@ class RunOptions:
     grace
         Seconds that what is in flight may go on after Ctrl-C, SIGTERM or SIGHUP, before it is
         cancelled. By default 10.
+    report
+        FILE to which the report of the run is written, an HTML page: what failed and why, the
+        graph, a timeline, what was waited for, the critical path.
     timeline
         FILE to which the run is written as a trace, for ui.perfetto.dev or chrome://tracing. A
         name that ends in .gz is compressed.
@@ -93,6 +96,7 @@ class RunOptions:
     run_id: str | None = None
     reuse: Literal["run", "store"] = "run"
     grace: float = GRACE
+    report: str | None = None
     timeline: str | None = None
     events: str | None = None
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"))] = False

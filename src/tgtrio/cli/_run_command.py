@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .._errors import StoreError
 from .._graph import TaskGraph
+from .._instrument import Instrument
 from .._store import RawStore
+from ..report import Report
 from ._errors import ExitCode, Outcome
 from ._execute import execute
 from ._instruments import logged, make_instruments
@@ -39,16 +41,28 @@ def _run(path: str, options: RunOptions) -> tuple[Outcome, str]:
     actions = find_actions(graph, options.actions, options.max_retries)
     check_limits(graph, settings)
     with _opened(options) as store, logged(options.verbose):
+        instruments = make_instruments(options)
         outcome = execute(
             graph,
             actions,
             quiet=options.quiet,
             grace=options.grace,
             store=store,
-            instruments=make_instruments(options),
+            instruments=instruments,
             **settings,
         )
+        _tell_of_reports(instruments, quiet=options.quiet)
         return outcome, _origin(outcome, graph, store, options)
+
+
+def _tell_of_reports(instruments: Iterable[Instrument], *, quiet: bool) -> None:
+    for report in instruments:
+        if not isinstance(report, Report):
+            continue
+        if not report.written:
+            say(f"the report could not be written to {report.path}")
+        elif not quiet:
+            say(f"the report is in {report.path}")
 
 
 @contextlib.contextmanager

@@ -11,11 +11,11 @@ from typing import Any
 from .._states import FAILED, STATES
 from ._failures import Failures
 from ._folding import Fold
-from ._lives import BINS, IN_FLIGHT, Totals, parts_of
+from ._lives import BINS, Totals
 from ._signals import Cause
 from ._text import MOST, WAITED_FOR, cause_text, cut, visible
 from .critical_path import Step
-from .history import History
+from .history import IN_FLIGHT, History
 
 MOST_TASKS = 20_000  # of which the page knows each one
 MOST_EDGES = 300_000
@@ -111,8 +111,8 @@ class PageData:
         counts: list[int] = []
         untils, whats = array("q"), array("i")
         for place in self.chosen:
-            first, at = len(untils), self._history.record.ready[place]
-            for until, cause in parts_of(self._history, place):
+            first = len(untils)
+            for at, until, cause, _ in self._history.life(place):
                 what = self._causes.setdefault(cause, len(self._causes))
                 until_then = self._since_start(until)
                 if len(untils) > first and (whats[-1] == what or self._is_short(until - at, what)):
@@ -120,7 +120,6 @@ class PageData:
                 else:
                     untils.append(until_then)
                     whats.append(what)
-                at = until
             counts.append(len(untils) - first)
         return counts, list(untils), list(whats)
 

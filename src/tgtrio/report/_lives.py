@@ -1,10 +1,8 @@
-"""The lives of the tasks of a run, in parts, and what they add up to."""
+"""What the lives of the tasks of a run add up to."""
 
 from __future__ import annotations
 
-import math
 from array import array
-from collections.abc import Iterator
 
 import attrs
 
@@ -12,25 +10,7 @@ from .. import _explanation as why
 from ._signals import Cause
 from .history import History
 
-IN_FLIGHT: Cause = (why.IN_FLIGHT, "")
 BINS = 240  # points of a curve over the time of the run
-
-Part = tuple[float, Cause]  # until when, and what the task did
-
-
-def parts_of(history: History, task: int) -> Iterator[Part]:
-    """The life of a task from when it was ready to its end, in parts that follow each other."""
-    record = history.record
-    attempts = record.attempts(task)
-    begins = iter([*(record.begin[n] for n in attempts), math.inf])
-    ends = iter([*(record.end[n] for n in attempts), math.inf])
-    begin = next(begins)
-    for wait in history.waits_at(task):
-        while begin <= wait.begin:
-            yield next(ends), IN_FLIGHT
-            begin = next(begins)
-        yield wait.end, (wait.kind, wait.subject)
-    yield from ((end, IN_FLIGHT) for end in ends if end < math.inf)
 
 
 class Curve:
@@ -113,15 +93,14 @@ class Totals:
         self.peak = max(history.running()[1], default=0)
 
     def _add_life(self, task: int) -> None:
-        at, causes = self._history.record.ready[task], set()
-        for until, cause in parts_of(self._history, task):
-            if cause == IN_FLIGHT:
+        causes = set()
+        for at, until, cause, attempt in self._history.life(task):
+            if attempt >= 0:
                 self.in_flight.add(at, until)
                 self.worked[task] += until - at
             else:
                 self.waited[task] += until - at
                 causes.add(self._add_wait(task, at, until, cause))
-            at = until
         for cause in causes:
             self.waiting[cause].tasks += 1
 

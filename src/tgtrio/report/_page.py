@@ -19,7 +19,7 @@ from ._view import Told, view_of
 from .critical_path import critical_path
 from .history import History
 
-SCRIPTS = ("dagre.min", "page", "tables", "task", "graph", "timeline")
+SCRIPTS = ("dagre.min", "page", "tables", "task", "graph", "canvases", "timeline", "strip")
 # Within a <script> nothing is escaped as in HTML, and only `<` could end it or open a comment;
 # the others are for other parsers that may come across it.
 _IN_SCRIPT = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
@@ -51,7 +51,7 @@ def page_of(result: GraphResult, history: History) -> str:
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
-    template = _environment().from_string(_asset("page.html"))
+    template = _environment().from_string(_asset("page.html.jinja"))
     record = history.record
     totals, failures, path = Totals(history), Failures(history, result), critical_path(history)
     dependencies = places_of(record.nodes, record.index)

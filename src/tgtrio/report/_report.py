@@ -21,6 +21,10 @@ class Report(History):
     Args:
         path: The file. One that is there already is replaced.
 
+    Attributes:
+        path: The file.
+        written: Has it been written?
+
     Raises:
         InvalidTypeError, InvalidValueError: `path` is none, or no file could be written there.
         MissingExtraError: jinja2 is not installed.
@@ -30,11 +34,12 @@ class Report(History):
         check_installed()
         check_path(path)
         super().__init__()
-        self.path = path
+        self.path, self.written = path, False
 
     def run_ended(self, result: GraphResult) -> None:
         super().run_ended(result)
         write_report(self.path, result, self)
+        self.written = True
 
 
 def write_report(path: AnyPath, result: GraphResult, history: History) -> None:
@@ -64,7 +69,7 @@ def check_path(path: object) -> None:
     elif not os.path.isdir(folder):
         problem = f"there is no directory {shorten(folder)}"
     elif not os.access(folder, os.W_OK) or (os.path.exists(target) and not os.path.isfile(target)):
-        problem = "it cannot be written"
+        problem = "there is no permission"
     else:
         return
-    raise InvalidValueError(f"no report can be written to {shorten(str(path))}: {problem}")
+    raise InvalidValueError(f"{shorten(os.fspath(path))} cannot be written: {problem}")

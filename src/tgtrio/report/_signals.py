@@ -180,6 +180,8 @@ class Signals:
 
     def otherwise(self, node: TaskNode) -> Cause:
         """What holds a task back where no signal does: a limiter of the caller's, or nothing."""
+        if not self._foreign:
+            return (why.LIMITER, "") if self._shared_run else (why.TURN, "")
         for cause in _caps_on(node):
             if cause in self._foreign:
                 return (why.LIMITER, cause[1])
@@ -188,6 +190,9 @@ class Signals:
     def causes(self, node: TaskNode, begin: float, end: float) -> list[tuple[float, float, Cause]]:
         """What held a task back in an interval: parts of it. O(k log n) for k parts."""
         signals, otherwise = self.in_order(node), self.otherwise(node)
+        if end - begin < BLINK or not signals:
+            cause = next((signal.cause for signal in signals if signal.is_on(begin)), otherwise)
+            return [(begin, end, cause)]
         instants = {begin}.union(*(signal.between(begin, end) for signal in signals))
         times = [*sorted(instants), end]
         found: list[tuple[float, float, Cause]] = []

@@ -10,7 +10,7 @@ import attrs
 
 from .. import _explanation as why
 from ._signals import Cause
-from .history import History
+from .history import History, Part
 
 
 @attrs.frozen
@@ -44,10 +44,6 @@ def critical_path(history: History) -> tuple[Step, ...]:
     anything else, that wait. The steps follow each other without gaps.
     """
     return tuple(_Walk(history).back())
-
-
-# A part of the life of a task: begin, end, cause, and the attempt if it is one, else -1.
-_Part = tuple[float, float, Cause, int]
 
 
 class _Walk:
@@ -92,14 +88,9 @@ class _Walk:
             self._step(task, begin, cause)
         return self._last_dependency(task), -1
 
-    def _life(self, task: int, attempt: int) -> list[_Part]:
+    def _life(self, task: int, attempt: int) -> list[Part]:
         """The waits and attempts of a task, up to one of these or all, by time."""
-        record, in_flight = self._record, (why.IN_FLIGHT, "")
-        parts: list[_Part] = [
-            (record.begin[n], record.end[n], in_flight, n) for n in record.attempts(task)
-        ]
-        parts += [(w.begin, w.end, (w.kind, w.subject), -1) for w in self._history.waits_at(task)]
-        parts.sort(key=lambda part: part[:2])
+        parts = list(self._history.life(task))
         if attempt >= 0:
             while parts[-1][3] != attempt:
                 parts.pop()

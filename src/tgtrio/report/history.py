@@ -18,7 +18,14 @@ from .._results import GraphResult
 from .._states import STATES, TaskState
 from ._leaders import Leaders
 from ._record import READIED, RETRIED, Aside, Log, Record
-from ._signals import BLINK, Signals
+from ._signals import BLINK, Cause, Signals
+
+# A part of the life of a task: its begin and end in seconds of the Trio clock, what it waited for
+# (or `IN_FLIGHT`), and the attempt if it is one, else -1.
+Part = tuple[float, float, Cause, int]
+IN_FLIGHT: Cause = (why.IN_FLIGHT, "")
+
+_OK = -STATES.index(TaskState.SUCCEEDED)
 
 
 @attrs.frozen
@@ -142,7 +149,7 @@ class History(Instrument):
 
     def task_ended(self, task_id: str, state: TaskState, at: float) -> None:
         self._add_id(task_id)
-        self._add_kind(-STATES.index(state))
+        self._add_kind(_OK if state is TaskState.SUCCEEDED else -STATES.index(state))
         self._add_instant(at)
 
     def task_retried(self, task_id: str, attempt: int, error: str, delay: float, at: float) -> None:
@@ -243,35 +250,43 @@ class History(Instrument):
         Raises:
             UnknownTaskError: The run had no such task.
         """
-        return tuple(self.waits_at(self.place(task_id)))
+        life = self.life(self.place(task_id))
+        return tuple(Wait(begin, end, *cause) for begin, end, cause, n in life if n < 0)
 
-    def waits_at(self, task: int) -> Iterator[Wait]:
-        """`waits` of the task at a place in the order of the graph."""
+    def life(self, task: int) -> Iterator[Part]:
+        """The life of the task at a place in the order of the graph: its waits and attempts.
+
+        They follow each other without gaps, from when it was ready to its end.
+        """
         record = self.record
         at = record.ready[task]
-        if math.isnan(at):
+        if record.last[task] < 0 and math.isnan(at):
             return
         delay = math.nan
         for attempt in record.attempts(task):
-            yield from self._wait(task, at, record.begin[attempt], delay)
-            at, delay = record.end[attempt], record.delay[attempt]
-        yield from self._wait(task, at, record.ended[task], delay)
+            begin, end = record.begin[attempt], record.end[attempt]
+            if at < begin:
+                yield from self._wait(task, at, begin, delay)
+            yield begin, end, IN_FLIGHT, attempt
+            at, delay = end, record.delay[attempt]
+        if at < record.ended[task]:
+            yield from self._wait(task, at, record.ended[task], delay)
 
-    def _wait(self, task: int, begin: float, end: float, delay: float) -> Iterator[Wait]:
+    def _wait(self, task: int, begin: float, end: float, delay: float) -> Iterator[Part]:
         """One wait, by its causes."""
         _, signals, leaders = self._seal()
-        if delay > 0 and begin < end:
+        if delay > 0:
             due = begin + delay
             due = end if end - due < BLINK else due
-            yield Wait(begin, due, why.BACK_OFF)
+            yield begin, due, (why.BACK_OFF, ""), -1
             begin = due
         if not begin < end:
             return
         if leaders.follows(task):
-            yield Wait(begin, end, why.LEADER, self._name(leaders.leader_of(task)))
+            yield begin, end, (why.LEADER, self._name(leaders.leader_of(task))), -1
             return
         for at, until, cause in signals.causes(self.record.nodes[task], begin, end):
-            yield Wait(at, until, *cause)
+            yield at, until, cause, -1
 
     def place(self, task_id: str) -> int:
         """Where a task is in the order of the graph. Raises UnknownTaskError."""

@@ -90,8 +90,10 @@
 
   // A step of the critical path along which there is no dependency: one made room for the other.
   function drawHop(a, b) {
-    const bend = Math.abs(a.x - b.x) < a.width ? 36 : 0;
-    return element("path", { class: "edge on-path hop", d: `M${a.x},${a.y}Q${(a.x + b.x) / 2 - bend},${(a.y + b.y) / 2} ${b.x},${b.y}` });
+    const above = Math.abs(a.x - b.x) < a.width; // then around what stands between them
+    const [x, to] = above ? [a.x + a.width / 2, b.x + b.width / 2] : [a.x, b.x];
+    const middle = above ? Math.max(x, to) + 26 + Math.abs(a.y - b.y) / 6 : (a.x + b.x) / 2;
+    return element("path", { class: "edge on-path hop", d: `M${x},${a.y}Q${middle},${(a.y + b.y) / 2} ${to},${b.y}` });
   }
 
   function drawNode(node, place) {

@@ -2,33 +2,11 @@
 // When each task waited and ran: curves over the run, and a row for each task or action.
 (() => {
   const { data, tasks, life, paint, sum, element, count, duration, kind, state, colour, repaints } = page;
+  const { canvas, brush, tell, hush, says } = page.canvases;
   const gantt = document.getElementById("gantt");
   if (!gantt) return;
   const ROW = 22, TALL = 440, AXIS = 24, FEW = 60, length = Math.max(data.length, 1);
-  const scale = window.devicePixelRatio || 1;
   let from = 0, to = length;
-
-  // -- canvases ---------------------------------------------------------------------------
-
-  function canvas(height, attributes = {}) {
-    const made = element("canvas", { role: "img", ...attributes });
-    made.style.height = `${height}px`;
-    return made;
-  }
-
-  // A canvas cleared, as large as it is shown.
-  function brush(on) {
-    const { clientWidth: width, clientHeight: height } = on;
-    if (on.width !== Math.round(width * scale) || on.height !== Math.round(height * scale)) {
-      on.width = Math.round(width * scale);
-      on.height = Math.round(height * scale);
-    }
-    const pen = on.getContext("2d");
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    pen.font = "11px system-ui, sans-serif";
-    return { pen, width, height };
-  }
 
   function chart(title, note, on) {
     return element("div", { class: "chart" }, element("div", { class: "label" }, element("b", {}, title), note), on);
@@ -269,7 +247,7 @@
   function draw() {
     if (asked) return;
     asked = true;
-    requestAnimationFrame(() => { asked = false; drawCurves(); drawAxis(); drawRows(); drawStrip(); });
+    requestAnimationFrame(() => { asked = false; drawCurves(); drawAxis(); drawRows(); });
   }
 
   // -- moving about -----------------------------------------------------------------------------------
@@ -331,23 +309,10 @@
 
   // -- what is under the pointer -----------------------------------------------------------------------
 
-  const tooltip = element("div", { class: "tooltip", hidden: "" });
-  document.body.append(tooltip);
-
-  function tell(event, heading, ...words) {
-    tooltip.replaceChildren(element("b", {}, heading), ...words.flatMap((text) => [element("br"), text]));
-    tooltip.hidden = false;
-    const { width, height } = tooltip.getBoundingClientRect();
-    tooltip.style.left = `${Math.max(Math.min(event.clientX + 14, innerWidth - width - 8), 4)}px`;
-    tooltip.style.top = `${event.clientY + 18 + height > innerHeight ? event.clientY - height - 12 : event.clientY + 18}px`;
-  }
-
-  const says = (part) => `${part.what ? `waited: ${data.causes[part.what][1]}` : "ran"}, ${duration(part.end - part.begin)} from +${duration(part.begin)}`;
-
   field.addEventListener("pointermove", (event) => {
     const box = field.getBoundingClientRect(), at = from + ((event.clientX - box.left) / box.width) * (to - from);
     const entry = shown[Math.floor((event.clientY - box.top + body.scrollTop) / ROW)];
-    if (!entry) { tooltip.hidden = true; return; }
+    if (!entry) { hush(); return; }
     if (entry.rows) {
       const now = entry.rows.map((row) => [...life(row)].find((part) => part.begin <= at && at < part.end)).filter(Boolean);
       const ran = now.filter((part) => !part.what).length;
@@ -358,37 +323,7 @@
     const part = parts.find((one) => one.begin <= at && at < one.end) || parts.find((one) => one.begin - slack <= at && at <= one.end + slack);
     tell(event, tasks.ids[entry.row], `${state(entry.row)}, ${tasks.actions[tasks.action[entry.row]]}`, ...(part ? [says(part)] : []));
   });
-  field.addEventListener("pointerleave", () => { tooltip.hidden = true; });
-
-  // -- the strip of the critical path --------------------------------------------------------------------
-
-  const strip = document.getElementById("strip"), band = canvas(30);
-  if (strip) strip.append(band);
-  band.style.width = "100%";
-
-  function drawStrip() {
-    if (!strip) return;
-    const { pen, width } = brush(band);
-    for (const [row, begin, end, what] of data.path) {
-      const x = (begin / length) * width, wide = Math.max(((end - begin) / length) * width, 0.5);
-      pen.fillStyle = colour(what ? kind(what) : row >= 0 && state(row) === "failed" ? "failed" : "in_flight");
-      if (what) pen.fillRect(x, 11, wide, 8);
-      else pen.fillRect(x, 3, wide > 3 ? wide - 1 : wide, 24);
-    }
-  }
-
-  const stepAt = (event) => {
-    const box = band.getBoundingClientRect(), at = ((event.clientX - box.left) / box.width) * length;
-    return data.path.find(([, begin, end]) => begin <= at && at < end);
-  };
-  band.addEventListener("pointermove", (event) => {
-    const step = stepAt(event);
-    if (!step) { tooltip.hidden = true; return; }
-    const [row, begin, end, what] = step;
-    tell(event, row < 0 ? "a task" : tasks.ids[row], says({ begin, end, what }));
-  });
-  band.addEventListener("pointerleave", () => { tooltip.hidden = true; });
-  band.addEventListener("click", (event) => { const step = stepAt(event); if (step && step[0] >= 0) page.story.ofTask(step[0]); });
+  field.addEventListener("pointerleave", hush);
 
   // -- begin -----------------------------------------------------------------------------------------------
 
