@@ -25,6 +25,18 @@ def life(quick: bool) -> Iterator[Section]:
         ],
         rounds=1,
     )
+    yield Section(
+        "report",
+        "The report of a run",
+        [Case("page", size=10_000)],
+        note="Chromium opens it, if it is there: from the start of the navigation to the first "
+        "picture of all that is drawn.",
+        goals=[
+            Goal("MB", "tgtrio", "MB", at_most=8),
+            Goal("ms to open", "tgtrio", "ms to open", at_most=2_000),
+        ],
+        rounds=1 if quick else 3,
+    )
     yield _cancel()
     yield Section(
         "naps",

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..cases import Case, Sample
-from . import costs, durable, endings, granularity, holds, hooks, phases, queue, responsiveness
+from . import (
+    costs,
+    durable,
+    endings,
+    granularity,
+    holds,
+    hooks,
+    phases,
+    queue,
+    reports,
+    responsiveness,
+)
 
 MEASURES: dict[str, Callable[[Case], Sample]] = {
     "phases": phases.phases,
@@ -15,6 +26,7 @@ MEASURES: dict[str, Callable[[Case], Sample]] = {
     "granularity": granularity.granularity,
     "held": holds.held,
     "hook": hooks.hook,
+    "page": reports.page,
     "ticker": responsiveness.ticker,
     "naps": responsiveness.naps,
     "durable": durable.durable,

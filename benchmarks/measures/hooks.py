@@ -12,6 +12,7 @@ from rich.console import Console
 import tgtrio
 from tgtrio import Instrument, TaskState
 from tgtrio.instruments import Progress
+from tgtrio.report import History
 
 from .. import graphs
 from ..cases import Case, Sample
@@ -35,23 +36,30 @@ class EndOfRun(Instrument):
 
 
 def hook(case: Case) -> Sample:
-    """The same run without an instrument, with one, with one that no task concerns, and shown."""
+    """The same run without an instrument, with those above, shown, and kept in a history."""
     graph = tgtrio.TaskGraph("benchmark")
     graph.add_tasks(
         {"task_id": name, "action_name": "work", "dependencies": parents}
         for name, parents in graphs.make(case.shape, case.size).items()
     )
     graph.freeze()
-    kinds: list[tuple[Instrument, ...]] = [(), (Ends(),), (EndOfRun(),), (_display(),)]
+    kinds: list[tuple[Instrument, ...]] = [
+        (),
+        (Ends(),),
+        (EndOfRun(),),
+        (_display(),),
+        (History(),),
+    ]
     rounds = [[_run(graph, *instruments) for instruments in kinds] for _ in range(ROUNDS)]
     return Sample(
         figures={
-            "us without": median([without for without, _, _, _ in rounds]),
-            "more with task_ended": median([ends - without for without, ends, _, _ in rounds]),
-            "more with run_ended": median([end - without for without, _, end, _ in rounds]),
+            "us without": median([without for without, *_ in rounds]),
+            "more with task_ended": median([ends - without for without, ends, *_ in rounds]),
+            "more with run_ended": median([end - without for without, _, end, *_ in rounds]),
             "times as long with Progress": median(
-                [shown / without for without, _, _, shown in rounds]
+                [shown / without for without, _, _, shown, _ in rounds]
             ),
+            "more with History": median([kept - without for without, *_, kept in rounds]),
         },
         title="tgtrio",
         size=case.size,
