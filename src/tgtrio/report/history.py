@@ -250,8 +250,13 @@ class History(Instrument):
         Raises:
             UnknownTaskError: The run had no such task.
         """
-        life = self.life(self.place(task_id))
-        return tuple(Wait(begin, end, *cause) for begin, end, cause, n in life if n < 0)
+        return tuple(self.waits_at(self.place(task_id)))
+
+    def waits_at(self, task: int) -> Iterator[Wait]:
+        """`waits` of the task at a place in the order of the graph."""
+        for begin, end, cause, attempt in self.life(task):
+            if attempt < 0:
+                yield Wait(begin, end, *cause)
 
     def life(self, task: int) -> Iterator[Part]:
         """The life of the task at a place in the order of the graph: its waits and attempts.
