@@ -37,6 +37,7 @@ def row(task_id: str, state: str = "succeeded", **changes: Any) -> Row:
         "response": None,
         "error": "" if state == "succeeded" else "it broke",
         "traceback": "",
+        "blamed": None,
         **changes,
     }
     facts["response"] = msgspec.json.encode(facts["response"]) if state == "succeeded" else None

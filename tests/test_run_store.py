@@ -104,6 +104,11 @@ async def test_every_end_of_a_task_is_on_record(path: Path, durability: str) -> 
             assert row.response == one.response
         assert [written[t].cached for t in ("leader", "follower")] == [False, True]
         assert written["bad"].attempts == 2
+        assert {t: row.blamed for t, row in written.items() if row.blamed} == {
+            "aborted": "bad",
+            "skipped": "bad",
+            "passed over": "skipped",
+        }
         (stored,) = store.list_runs()
         assert (stored.run_id, stored.state) == (result.run_id, "finished")
         assert stored.states == result.statistics["states"]
@@ -118,6 +123,15 @@ async def test_the_times_on_record_are_those_of_the_result(store: RawStore) -> N
     assert one.finished_at is not None
     assert abs((row.started_at - one.started_at).total_seconds()) < 1e-5
     assert abs((row.finished_at - one.finished_at).total_seconds()) < 1e-5
+
+
+async def test_a_follower_that_failed_with_its_leader_blames_it(store: RawStore) -> None:
+    graph = graph_of(task("leader", idempotent=True), task("follower", idempotent=True))
+    await run_graph(graph, {"work": raises()}, store=store)
+    assert {one.task_id: one.blamed for one in store.list_task_executions()} == {
+        "leader": None,
+        "follower": "leader",
+    }
 
 
 async def test_a_graph_without_tasks_is_a_run_too(store: RawStore) -> None:

@@ -103,6 +103,11 @@ def test_a_task_that_never_ran_has_no_start(store: RawStore) -> None:
     assert (found.started_at, found.execution_time_ms, found.attempts) == (None, None, 0)
 
 
+def test_a_task_that_another_kept_from_success_names_it(store: RawStore) -> None:
+    run_once(store, row("a", "failed"), row("b", "aborted", blamed="a"), row("c"))
+    assert [one.blamed for one in store.list_task_executions()] == [None, "a", None]
+
+
 @pytest.mark.parametrize("name", HOSTILE_IDS.values(), ids=HOSTILE_IDS.keys())
 def test_no_id_is_too_odd(store: RawStore, path: Path, name: str) -> None:
     files = set(os.listdir(path.parent))

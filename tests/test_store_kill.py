@@ -27,7 +27,8 @@ while True:
     for _ in range(100):
         number += 1
         task = f"t{number}"
-        journal.put((task, "succeeded", 1, False, False, 0.0, 1.0, 1.0, "a", task, b"1", "", ""))
+        row = (task, "succeeded", 1, False, False, 0.0, 1.0, 1.0, "a", task, b"1", "", "", None)
+        journal.put(row)
     while journal.backlog > 10_000:
         journal.wait()
 """

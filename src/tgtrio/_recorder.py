@@ -167,7 +167,9 @@ class Recorder:
         result = self._results.at(rank)
         state, error, traceback = result.state.value, result.error, result.traceback
         ended = self._results.ended(rank, result.state) or trio.current_time()
-        self._put(rank, self._row(rank, state, ended, None, error, traceback))
+        blamed = self._results.blamed(rank)
+        name = None if blamed < 0 else self._results.plan.nodes[blamed].task_id
+        self._put(rank, self._row(rank, state, ended, None, error, traceback, name))
 
     def record_rest(self) -> None:
         """The run is over: write down the tasks of which nothing has been written."""
@@ -226,6 +228,7 @@ class Recorder:
         response: bytes | None,
         error: str,
         traceback: str,
+        blamed: str | None = None,
     ) -> tuple[Any, ...]:
         columns, node = self._results.columns, self._results.plan.nodes[rank]
         started, finished = columns.started[rank], columns.finished[rank]
@@ -245,6 +248,7 @@ class Recorder:
             response,
             error,
             traceback,
+            blamed,
         )
 
     # -- past lives ------------------------------------------------------------------------
@@ -332,4 +336,5 @@ def row_of(result: TaskResult, node: TaskNode, response: bytes | None) -> tuple[
         response,
         result.error,
         result.traceback,
+        None,
     )

@@ -37,6 +37,7 @@ Row: TypeAlias = tuple[
     bytes | None,  # response: JSON
     str,  # error
     str,  # traceback
+    str | None,  # blamed: a task
 ]
 
 PlainRow: TypeAlias = tuple[
@@ -55,11 +56,13 @@ _EXECUTIONS = "? + column1, " + ", ".join(
     f"CAST(column{n} AS TEXT)" if name == "response" else f"column{n}"
     for n, name in enumerate(ROW, 2)
 )
-# Successes at the first attempt: most are that, and fewer values are bound much faster.
+# Successes at the first attempt: most are that, and fewer values are bound much faster. The columns
+# that say what went wrong are the last, and NULL.
 _PLAIN_WIDTH = 5
+_INTO_PLAIN = f"INTO executions (id, {', '.join(ROW[: _RESPONSE + 1])})"
 _PLAIN = (
     "? + column1, column2, 'succeeded', 1, 0, 0, column3, column4, (column4 - column3) * 1000.0, ?,"
-    " column5, CAST(column6 AS TEXT), NULL, NULL"
+    " column5, CAST(column6 AS TEXT)"
 )
 _INTO_STARTS = "INTO starts (incarnation, task_id)"
 _STOP = "DELETE FROM starts WHERE incarnation = ? AND task_id = ?"
@@ -198,13 +201,14 @@ class Journal(Outbox):
             plain, more = self.rows_of(lazy)
             rows += more
             for action, successes in plain.items():
-                self._insert(connection, _PLAIN, _PLAIN_WIDTH, successes, (action,))
+                self._insert(connection, _INTO_PLAIN, _PLAIN, _PLAIN_WIDTH, successes, (action,))
         if rows:
-            self._insert(connection, _EXECUTIONS, len(ROW), rows)
+            self._insert(connection, _INTO_EXECUTIONS, _EXECUTIONS, len(ROW), rows)
 
     def _insert(
         self,
         connection: sqlite3.Connection,
+        into: str,
         select: str,
         width: int,
         rows: Sequence[Any],
@@ -212,7 +216,7 @@ class Journal(Outbox):
     ) -> None:
         response = _RESPONSE if width == len(ROW) else width - 1
         for some in portions(rows, response):
-            insert_rows(connection, _INTO_EXECUTIONS, select, width, some, self._next_id, constants)
+            insert_rows(connection, into, select, width, some, self._next_id, constants)
             self._next_id += len(some)  # after a failure it does not matter any more
 
     def _write_others(self, connection: sqlite3.Connection, entries: Sequence[Any]) -> None:

@@ -45,7 +45,8 @@ _LIST_EXECUTIONS = f"""
     SELECT run.run_id, run.graph_id, execution.task_id, execution.action_name,
         execution.idempotency_key, execution.state, execution.attempts, execution.cached,
         execution.late, execution.started_at, execution.finished_at, execution.execution_ms,
-        CAST(execution.response AS BLOB), execution.error, execution.traceback
+        CAST(execution.response AS BLOB), execution.error, execution.traceback,
+        execution.blamed
     {_EXECUTIONS} {{where}} ORDER BY execution.id DESC LIMIT ?
 """
 _COUNT_STATES = f"""
@@ -124,7 +125,7 @@ def read_executions(
 
 def _execution(reader: Reader, row: tuple[Any, ...]) -> TaskExecution:
     run_id, graph_id, task_id, action_name, key, state, attempts, cached, late, *rest = row
-    started_at, finished_at, execution_ms, response, error, traceback = rest
+    started_at, finished_at, execution_ms, response, error, traceback, blamed = rest
     owner = owner_of(run_id, task_id)
     return TaskExecution(
         run_id=run_id,
@@ -142,6 +143,7 @@ def _execution(reader: Reader, row: tuple[Any, ...]) -> TaskExecution:
         response=reader.json(response, owner, "response"),
         error=error or "",
         traceback=traceback or "",
+        blamed=blamed,
     )
 
 

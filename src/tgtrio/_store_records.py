@@ -70,6 +70,8 @@ class TaskExecution(Record):
         response: What the action returned; None unless it succeeded.
         error: Empty if it succeeded, else the reason in words.
         traceback: The formatted traceback, or "".
+        blamed: The task that kept it from success: a dependency, or one that was equal work and
+            failed. None if it ended by itself.
     """
 
     run_id: str
@@ -87,6 +89,7 @@ class TaskExecution(Record):
     response: Any
     error: str
     traceback: str = attrs.field(repr=False)
+    blamed: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -4,9 +4,13 @@
                   executed alone)
     incarnations  one for each time that a process took a run up; the first is its beginning
     executions    one for each task that ended. `id` is incarnation * 2**32 + n, so the rows of an
-                  incarnation lie together and need no index
+                  incarnation lie together and need no index. `blamed` is the task that kept it
+                  from success: a dependency, or for a FAILED one the leader of equal work
     starts        tasks about to be in flight, as long as an incarnation has no success
     events        what else happened: breakers that moved, safety rules that tripped
+
+Format 1 had no column `blamed`. A file of it becomes one of format 2 when it is opened; the blame
+of its rows is NULL, as of a task that ended by itself.
 
 Instants are Unix time in seconds. What the file itself dates, it dates by the clock of SQLite.
 """
@@ -23,7 +27,7 @@ from pathlib import Path
 from ._errors import StoreError, shorten
 
 APPLICATION_ID = 0x54475452  # "TGTR"
-FORMAT = 1
+FORMAT = 2
 INCARNATION_BITS = 32
 _PAUSE = 0.01  # seconds between tries to enter WAL mode
 CHECKPOINT_PAGES = 4_000  # of 4 KiB; rarer than SQLite's default, for each costs two syncs
@@ -44,6 +48,7 @@ ROW = (
     "response",
     "error",
     "traceback",
+    "blamed",
 )
 
 _TABLES = {
@@ -75,7 +80,8 @@ _TABLES = {
         idempotency_key TEXT,
         response TEXT,
         error TEXT,
-        traceback TEXT
+        traceback TEXT,
+        blamed TEXT
     ) STRICT""",
     "starts": """CREATE TABLE starts (
         incarnation INTEGER NOT NULL REFERENCES incarnations,
@@ -93,6 +99,8 @@ _INDEXES = (
     "CREATE INDEX runs_by_graph ON runs (graph_id, number)",
     "CREATE INDEX incarnations_by_run ON incarnations (run, number)",
 )
+# To each format from the one before it.
+_UPGRADES = {2: ("ALTER TABLE executions ADD COLUMN blamed TEXT",)}
 # Made by the first look-up over all runs: stores that are never asked do not pay for it.
 KEY_INDEX = (
     "CREATE INDEX IF NOT EXISTS executions_by_key ON executions (idempotency_key)"
@@ -170,6 +178,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def prepare(path: str, busy_timeout: float) -> None:
     """Check that a file is a store that can be written, or make it one if it is new or empty.
 
+    A store of an older format becomes one of this format.
+
     Raises:
         StoreError: It is not, and cannot be made one. A file of something else is left as it is.
     """
@@ -179,7 +189,7 @@ def prepare(path: str, busy_timeout: float) -> None:
         contextlib.closing(connect(path, busy_timeout, create=True)) as connection,
     ):
         connection.execute("BEGIN")  # or half of what is read is older than what another makes
-        _is_empty(connection, path)
+        _format_of(connection, path)
         connection.execute("ROLLBACK")
         if _enter_wal_mode(connection, busy_timeout) != "wal":
             raise StoreError(
@@ -187,7 +197,9 @@ def prepare(path: str, busy_timeout: float) -> None:
                 "which SQLite's WAL mode needs; put it on a local disk"
             )
         with transaction(connection):  # also of two processes that make it, one is first
-            if _is_empty(connection, path):
+            if found := _format_of(connection, path):
+                _upgrade(connection, found)
+            else:
                 _create(connection)
             # To begin does not tell that SQLite could open the file for reading only.
             connection.execute("DELETE FROM runs WHERE FALSE")
@@ -227,26 +239,26 @@ def _enter_wal_mode(connection: sqlite3.Connection, busy_timeout: float) -> str:
         connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1_000)}")
 
 
-def _is_empty(connection: sqlite3.Connection, path: str) -> bool:
-    """True if nothing is in the file; False if it is a store of this format."""
+def _format_of(connection: sqlite3.Connection, path: str) -> int:
+    """The format of the store; 0 if nothing is in the file."""
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if not tables and not version and application in (0, APPLICATION_ID):
-        return True
+        return 0
     reason = ""
     if application != APPLICATION_ID:
         reason = "it is an SQLite file of something else; use another path"
-    elif version != FORMAT:
+    elif not 1 <= version <= FORMAT:
         reason = (
-            f"it has format version {version}, and this tgtrio reads and writes {FORMAT}; use "
+            f"it has format version {version}, and this tgtrio knows 1 to {FORMAT}; use "
             "the tgtrio that wrote it, or another path"
         )
     elif missing := sorted(_TABLES.keys() - tables):
         reason = f"it has no table {', '.join(missing)}; restore it from a copy"
     if reason:
         raise StoreError(f"store {shorten(path)}: cannot be opened: {reason}")
-    return False
+    return version
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -254,3 +266,11 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Bring a store of an older format to this one."""
+    for newer in range(version + 1, FORMAT + 1):
+        for statement in _UPGRADES[newer]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {newer}")
