@@ -19,11 +19,11 @@ FLOORS = {
     " _compiled _describing _describing_py _slots _event_log _wording",
     1: "_records _checks _arguments _identity _node _node_view _order_list _batch _problems"
     " _topology _graph _graph_dict _graph_file _files _plan _results _context"
-    " _freezing _freezing_py _growing_plan _explanation _upward_rank",
+    " _freezing _freezing_py _growing_plan _explanation _chain _upward_rank",
     2: "_retry _outcome _breaker _breaker_policy _policies _safety _safety_rules _safety_statistics"
     " _ledger _ledger_file _ledger_lines _cache _chronicle",
     3: "_columns _instrument _run_lock _store _store_bulk _store_journal _store_opening"
-    " _store_queries _store_records _store_schema _store_writer",
+    " _store_explain _store_queries _store_records _store_schema _store_writer",
     4: "_backend _pump _pump_py _notifier _notifier_py _signatures _actions _limits _borrowing"
     " _timekeeper _hygiene _lane _lanes _ends _dispatch _worker _attempts _engine _run _executor"
     " _execution _settings _watch _breakers _holds _guards _sharing _retries _recorder _durable"

@@ -74,7 +74,7 @@ from ._safety_statistics import SafetyStatistics
 from ._scheduler import TaskScheduler, create_task_scheduler
 from ._states import DependencyPolicy, TaskState
 from ._store import RawStore
-from ._store_records import StoredEvent, StoredRun, TaskExecution
+from ._store_records import RootFailure, StoredEvent, StoredRun, TaskExecution
 from ._version import __version__
 
 __all__ = [
@@ -133,6 +133,7 @@ __all__ = [
     "RawStore",
     "StoredRun",
     "TaskExecution",
+    "RootFailure",
     "StoredEvent",
     # results
     "GraphResult",

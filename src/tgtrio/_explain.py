@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from itertools import pairwise
 
 import trio
 
 from . import _explanation as why
 from ._breaker_policy import BreakerState
+from ._chain import tell_chain, tell_end, tell_seconds
 from ._columns import TaskResults
 from ._crew import Crew
 from ._ends import End
@@ -19,7 +19,7 @@ from ._holds import BREAKER, COOLING, STORE, USER
 from ._layout import Gates
 from ._parts import Parts
 from ._plan import Plan
-from ._states import FIRST_TERMINAL, PENDING, READY, RUNNING, STATES, TaskState
+from ._states import FIRST_TERMINAL, PENDING, READY, RUNNING, STATES
 
 NAMED = 10  # tasks that a cause names at most
 
@@ -83,7 +83,7 @@ class Explainer:
             return TaskCause(kind=why.STORE, text="its start must be on disk before it is called")
         attempt = columns.attempts[rank]
         seconds = trio.current_time() - columns.started[rank]
-        return TaskCause(kind=why.IN_FLIGHT, text=f"attempt {attempt}, for {_seconds(seconds)}")
+        return TaskCause(kind=why.IN_FLIGHT, text=f"attempt {attempt}, for {tell_seconds(seconds)}")
 
     def _dependencies(self, rank: int) -> Iterator[TaskCause]:
         for dependency in self._plan.dependencies_of(rank):
@@ -230,7 +230,7 @@ class Explainer:
         return tuple(self._plan.nodes[rank].task_id for rank in first)
 
     def _in(self, when: float) -> str:
-        return f"in {_seconds(max(when - trio.current_time(), 0))}"
+        return f"in {tell_seconds(max(when - trio.current_time(), 0))}"
 
     # -- of all ------------------------------------------------------------------------------
 
@@ -322,44 +322,13 @@ def _story(results: TaskResults, rank: int) -> Iterator[TaskCause]:
     chain = [rank]
     while (blamed := results.blamed(chain[-1])) >= 0:
         chain.append(blamed)
-    for step, (one, next_one) in enumerate(pairwise([*chain, -1])):
-        if step == NAMED and len(chain) > NAMED + 2:
-            count = len(chain) - NAMED - 1
-            yield TaskCause(kind=why.ENDED, text=f"and so on, through {count:,} tasks")
-        elif step < NAMED or next_one < 0 or len(chain) <= NAMED + 2:
-            yield _how(results, one, next_one)
+    return tell_chain(chain, lambda one: _how(results, one))
 
 
-def _how(results: TaskResults, rank: int, blamed: int) -> TaskCause:
-    result = results.at(rank)
-    name, verb = result.task_id, _VERBS[result.state]
-    if blamed >= 0:
-        text = f"{name!r} {verb}, because {results.plan.nodes[blamed].task_id!r} did not succeed"
-        if rank in results.columns.leaders:
-            text += " at the same work"
-    elif result.cached:
-        text = f"{name!r} was served the response of equal work"
-    else:
-        tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
-        took = result.execution_time_ms
-        tries += "" if took is None else f", the last one took {_seconds(took / 1000)}"
-        text = f"{name!r} {verb}{tries}{f': {result.error}' if result.error else ''}"
-    return TaskCause(kind=why.ENDED, text=text, subject=name, tasks=(name,))
-
-
-_VERBS = {
-    TaskState.SUCCEEDED: "succeeded",
-    TaskState.FAILED: "failed",
-    TaskState.ABORTED: "was aborted",
-    TaskState.SKIPPED: "was skipped",
-    TaskState.CANCELLED: "was cancelled",
-}
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+def _how(results: TaskResults, rank: int) -> TaskCause:
+    result, blamed = results.at(rank), results.blamed(rank)
+    name = None if blamed < 0 else results.plan.nodes[blamed].task_id
+    return tell_end(result, result.state, name, same_work=rank in results.columns.leaders)
 
 
 def _names(tasks: tuple[str, ...], count: int) -> str:

@@ -26,6 +26,9 @@ TURN = "turn"  # nothing: others come first, or it starts in this very moment
 IN_FLIGHT = "in_flight"  # it runs
 # Of a task that has ended: how that came, from the task to the root of it.
 ENDED = "ended"
+# Of a task out of a store.
+RUN = "run"  # what became of the run before the task had ended
+EARLIER = "earlier"  # how the task ended in an earlier life of a resumed run
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +62,8 @@ class Explanation(Record):
         task_id: The task.
         state: Its state.
         causes: All that keeps it from running, at least one unless it has ended; of a task that
-            has ended how that came, the task itself first and the root last.
+            has ended how that came, the task itself first and the root last; out of a store also
+            how it ended before the run was resumed.
     """
 
     task_id: str
@@ -70,21 +74,27 @@ class Explanation(Record):
         shown = [cause.text for cause in self.causes[:MOST_SHOWN]]
         if len(self.causes) > MOST_SHOWN:
             shown.append(f"and {len(self.causes) - MOST_SHOWN:,} more")
-        return "\n  ".join([f"task {self.task_id!r} {SAYS[self.state]}", *shown])
+        return "\n  ".join([f"task {self.task_id!r} {self.says}:", *shown])
+
+    @property
+    def says(self) -> str:
+        """The state in words: `failed`, `is ready, and waits`."""
+        told = any(cause.kind == RUN for cause in self.causes)
+        return "has not ended" if told and not self.state.terminal else SAYS[self.state]
 
 
 MOST_SHOWN = 20
 CAUSES = (
     DEPENDENCY, PAUSED, ENDING, MAX_PARALLEL, CAP, RESOURCE, LIMITER, BREAKER, COOLING, BACK_OFF,
-    LEADER, STORE, TURN, IN_FLIGHT, ENDED,
+    LEADER, STORE, TURN, IN_FLIGHT, ENDED, RUN, EARLIER,
 )  # fmt: skip
 SAYS = {
-    TaskState.PENDING: "waits for what it depends on:",
-    TaskState.READY: "is ready, and waits:",
-    TaskState.RUNNING: "is running:",
-    TaskState.SUCCEEDED: "succeeded:",
-    TaskState.FAILED: "failed:",
-    TaskState.ABORTED: "was aborted:",
-    TaskState.SKIPPED: "was skipped:",
-    TaskState.CANCELLED: "was cancelled:",
+    TaskState.PENDING: "waits for what it depends on",
+    TaskState.READY: "is ready, and waits",
+    TaskState.RUNNING: "is running",
+    TaskState.SUCCEEDED: "succeeded",
+    TaskState.FAILED: "failed",
+    TaskState.ABORTED: "was aborted",
+    TaskState.SKIPPED: "was skipped",
+    TaskState.CANCELLED: "was cancelled",
 }

@@ -12,8 +12,8 @@ import math
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -22,8 +22,11 @@ import msgspec
 from ._arguments import check_json
 from ._checks import check_count, check_name, check_number
 from ._errors import InvalidTypeError, InvalidValueError, StoreError, shorten
+from ._explanation import Explanation
+from ._graph import TaskGraph
 from ._run_lock import RunLocks
 from ._states import TaskState
+from ._store_explain import StoredRunExplainer
 from ._store_journal import Journal
 from ._store_opening import open_run
 from ._store_queries import (
@@ -33,7 +36,14 @@ from ._store_queries import (
     read_executions,
     read_runs,
 )
-from ._store_records import Cached, Reader, StoredEvent, StoredRun, TaskExecution
+from ._store_records import (
+    Cached,
+    Reader,
+    RootFailure,
+    StoredEvent,
+    StoredRun,
+    TaskExecution,
+)
 from ._store_schema import connected, prepare, translated
 from ._store_writer import PATIENCE, Writer
 
@@ -138,6 +148,41 @@ class RawStore:
         most = self._check_limit(limit)
         with self._connected("read") as connection:
             return read_executions(connection, self._reader, filters, most)
+
+    def explain(self, run_id: str, task_id: str, graph: TaskGraph | None = None) -> Explanation:
+        """Why a task of a run ended as it did, with the chain to the root, or has not ended.
+
+        Of a run that was resumed its last end counts; earlier ones are mentioned.
+
+        Args:
+            run_id: The run.
+            task_id: The task.
+            graph: The graph of the run, which a store does not keep. With it a task without an
+                end is told what it waits for.
+
+        Raises:
+            InvalidValueError: There is no such run, or the graph is another's.
+            UnknownTaskError: The run has no such task.
+            StoreError: The store is closed or cannot be read.
+        """
+        names = self._filters(run_id=run_id, task_id=task_id)
+        with self._explainer(names["run_id"]) as explainer:
+            return explainer.explain(task_id, graph)
+
+    def root_failures(self, run_id: str) -> list[RootFailure]:
+        """The tasks of a run without success that no other kept from it.
+
+        Those that took most others along come first.
+
+        Args:
+            run_id: The run.
+
+        Raises:
+            InvalidValueError: There is no such run.
+            StoreError: The store is closed or cannot be read.
+        """
+        with self._explainer(self._filters(run_id=run_id)["run_id"]) as explainer:
+            return explainer.root_failures()
 
     def record_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Record that something happened. Never blocks: it is on disk a moment later.
@@ -263,6 +308,12 @@ class RawStore:
     def _connected(self, doing: str) -> AbstractContextManager[sqlite3.Connection]:
         self._check_open()
         return connected(self.path, self._busy_timeout, doing)
+
+    @contextmanager
+    def _explainer(self, run_id: str) -> Iterator[StoredRunExplainer]:
+        with self._connected("read") as connection:
+            connection.execute("BEGIN")  # all of it as it is at one instant
+            yield StoredRunExplainer(connection, self._reader, self._locks, run_id)
 
     def _check_open(self) -> None:
         if self._closed:

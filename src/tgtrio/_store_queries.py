@@ -25,10 +25,11 @@ _FILTERS = {
     "task_id": "execution.task_id = ?",
     "state": "execution.state = ?",
     "kind": "kind = ?",
+    "id": "execution.id = ?",
 }
 # The executions of an incarnation are those whose ids begin with its number. CROSS JOIN keeps
 # SQLite from choosing another order.
-_EXECUTIONS = """
+EXECUTIONS = """
     FROM runs AS run
     CROSS JOIN incarnations AS incarnation ON incarnation.run = run.number
     CROSS JOIN executions AS execution ON execution.id
@@ -47,12 +48,12 @@ _LIST_EXECUTIONS = f"""
         execution.late, execution.started_at, execution.finished_at, execution.execution_ms,
         CAST(execution.response AS BLOB), execution.error, execution.traceback,
         execution.blamed
-    {_EXECUTIONS} {{where}} ORDER BY execution.id DESC LIMIT ?
+    {EXECUTIONS} {{where}} ORDER BY execution.id DESC LIMIT ?
 """
 _COUNT_STATES = f"""
     SELECT state, count(*) FROM (
         SELECT execution.state AS state, max(execution.id)
-        {_EXECUTIONS} WHERE run.number = ? GROUP BY execution.task_id
+        {EXECUTIONS} WHERE run.number = ? GROUP BY execution.task_id
     ) GROUP BY state
 """
 _LIST_EVENTS = "SELECT at, kind, CAST(data AS BLOB) FROM events {where} ORDER BY id DESC LIMIT ?"
@@ -71,7 +72,7 @@ _LOOK_UP = """
 """
 
 
-def _where(filters: Mapping[str, str]) -> str:
+def _where(filters: Mapping[str, Any]) -> str:
     return f"WHERE {' AND '.join(_FILTERS[name] for name in filters)}" if filters else ""
 
 
@@ -113,7 +114,7 @@ def _run(
 
 
 def read_executions(
-    connection: sqlite3.Connection, reader: Reader, filters: Mapping[str, str], limit: int
+    connection: sqlite3.Connection, reader: Reader, filters: Mapping[str, Any], limit: int
 ) -> list[TaskExecution]:
     """The ends of tasks, the oldest first; the last `limit` of them, or all if it is negative."""
     query = _LIST_EXECUTIONS.format(where=_where(filters))

@@ -16,6 +16,7 @@ import msgspec
 from ._arguments import check_json
 from ._errors import InvalidArgumentError, StoreError, shorten
 from ._records import Record
+from ._states import TaskState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -90,6 +91,29 @@ class TaskExecution(Record):
     error: str
     traceback: str = attrs.field(repr=False)
     blamed: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RootFailure(Record):
+    """A task without success that no other kept from it, and what it took along.
+
+    Attributes:
+        task_id: The task.
+        state: The state that it ended in.
+        attempts: How many times its action was called.
+        error: The reason in words, of a very long one the beginning.
+        took_along: How many others did not succeed because of it.
+        tasks: The first of them, at most 10.
+        earlier: True if that was before the run was resumed, and it has not ended since.
+    """
+
+    task_id: str
+    state: TaskState
+    attempts: int
+    error: str
+    took_along: int
+    tasks: tuple[str, ...]
+    earlier: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -177,6 +201,12 @@ class Reader:
         if not isinstance(value, dict):
             raise self.damaged(owner, column, f"{shorten(value)} is no JSON object")
         return value
+
+    def state(self, value: str, owner: str) -> TaskState:
+        try:
+            return TaskState(value)
+        except ValueError as exc:
+            raise self.damaged(owner, "state", f"{shorten(value)} is no state of a task") from exc
 
     def damaged(self, owner: str, column: str, reason: str) -> StoreError:
         return StoreError(
