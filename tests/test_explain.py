@@ -243,7 +243,7 @@ async def test_a_success_and_a_cancellation(autojump_clock: MockClock) -> None:
         await trio.sleep(3)
         run.cancel("b", reason="too late")
         await run.wait()
-    assert str(run.explain("a")) == "task 'a' succeeded:\n  'a' succeeded, the last one took 2.0 s"
+    assert str(run.explain("a")) == "task 'a' succeeded:\n  'a' succeeded after 2.0 s"
     assert "the task was cancelled: too late" in str(run.explain("b"))
 
 

@@ -69,11 +69,16 @@ def tell_end(end: Ended, state: TaskState, blamed: str | None, *, same_work: boo
     elif end.cached:
         text = f"{name} was served the response of equal work"
     else:
-        tries = f" after {end.attempts} attempts" if end.attempts > 1 else ""
-        took = end.execution_time_ms
-        tries += "" if took is None else f", the last one took {tell_seconds(took / 1000)}"
-        text = f"{name} {verb}{tries}{f': {end.error}' if end.error else ''}"
+        text = f"{name} {verb}{_tries(end)}{f': {end.error}' if end.error else ''}"
     return TaskCause(kind=ENDED, text=text, subject=end.task_id, tasks=(end.task_id,))
+
+
+def _tries(end: Ended) -> str:
+    took = end.execution_time_ms
+    after = "" if took is None else tell_seconds(took / 1000)
+    if end.attempts > 1:
+        return f" after {end.attempts:,} attempts{f', the last one took {after}' if after else ''}"
+    return f" after {after}" if after else ""
 
 
 def tell_seconds(seconds: float) -> str:

@@ -28,7 +28,7 @@ from ._store_schema import INCARNATION_BITS
 MOST_EARLIER = 3  # ends in earlier lives that are told
 MOST_NAMED = 10
 LONGEST_ERROR = 2_000  # characters, of the error of a root failure
-_SUCCEEDED = TaskState.SUCCEEDED.value
+_SUCCEEDED, _SKIPPED = TaskState.SUCCEEDED.value, TaskState.SKIPPED.value
 
 _LIVES = """
     SELECT incarnation.number FROM runs AS run
@@ -130,9 +130,8 @@ class StoredRunExplainer:
         if state is TaskState.SUCCEEDED:
             text = "that was in an earlier life of this run, and is not done again"
         else:
-            text = (
-                f"the run was resumed since; {self._run_says()}, and this task has not ended again"
-            )
+            says = run_says(self._run.state)
+            text = f"the run was resumed since; {says}, and this task has not ended again"
         yield TaskCause(kind=why.RUN, text=text)
 
     def _earlier(self, ids: list[int]) -> Iterator[TaskCause]:
@@ -156,9 +155,6 @@ class StoredRunExplainer:
 
     # -- a task without an end -------------------------------------------------------------
 
-    def _run_says(self) -> str:
-        return _RUN_SAYS.get(self._run.state, f"the run was {self._run.state}")
-
     def _no_end(self, task_id: str, graph: TaskGraph | None) -> Iterator[TaskCause]:
         states = {name: (state, number) for name, state, number in self._in_lives(_STATES)}
         known = {} if graph is None else graph.nodes
@@ -168,7 +164,7 @@ class StoredRunExplainer:
                 f"run {shorten(self._run.run_id)} has no task {shorten(task_id)}"
                 f"{suggest(task_id, known, states)}"
             )
-        yield TaskCause(kind=why.RUN, text=f"{self._run_says()}, and {_NO_END}")
+        yield TaskCause(kind=why.RUN, text=f"{run_says(self._run.state)}, and {_NO_END}")
         if started:
             text = "it was in flight" if self._run.state == CRASHED else "it is in flight"
             yield TaskCause(kind=why.IN_FLIGHT, text=text)
@@ -212,7 +208,7 @@ class StoredRunExplainer:
     def root_failures(self) -> list[RootFailure]:
         """The tasks without success that blame nobody for it, those that took most along first.
 
-        O(ends on record).
+        To be skipped is no failure. O(ends on record).
         """
         rows: dict[str, tuple[Any, ...]] = {}
         for row in self._in_lives(_ENDS):
@@ -225,7 +221,14 @@ class StoredRunExplainer:
         for task_id in blamed:
             if (root := roots_of.get(task_id, task_id)) != task_id:
                 taken[root].append(task_id)
-        roots = [self._root(row, taken[row[0]]) for row in rows.values() if row[3] is None]
+        harmful = {
+            roots_of.get(task_id, task_id) for task_id, row in rows.items() if row[2] != _SKIPPED
+        }
+        roots = [
+            self._root(row, taken[row[0]])
+            for row in rows.values()
+            if row[3] is None and row[0] in harmful
+        ]
         return sorted(roots, key=lambda root: -root.took_along)
 
     def _root(self, row: tuple[Any, ...], taken: list[str]) -> RootFailure:
@@ -239,6 +242,11 @@ class StoredRunExplainer:
             tasks=tuple(taken[:MOST_NAMED]),
             earlier=number >> INCARNATION_BITS != self._last,
         )
+
+
+def run_says(state: str) -> str:
+    """What became of a run that did not bring a task to its end."""
+    return _RUN_SAYS.get(state, f"the run was {state}")
 
 
 def _roots(blamed: dict[str, str | None]) -> dict[str, str]:

@@ -4,6 +4,7 @@
 |---|---|
 | `_app` | the commands and their options, and what becomes of an error |
 | `_run_command`, `_runs_command`, `_show_command`, `_demo` | one module for each command |
+| `_explain_command`, `_explain_page` | why a task ended as it did; what went wrong in a run |
 | `_draw_command`, `_validate_command` | `show` of a graph file; `validate` |
 | `_graph_check`, `_action_check` | all that is wrong with a graph file, and with its actions |
 | `_execute`, `_stopping` | one run with its progress, and what signals do to it |

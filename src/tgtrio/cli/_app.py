@@ -12,6 +12,7 @@ from .._version import __version__
 from ._demo import demo
 from ._draw_command import DrawOptions, draw, is_graph_file, refuse_drawing, refuse_run
 from ._errors import SIGNALS, ActionExitedError, ExitCode
+from ._explain_command import explain
 from ._options import Limit, RunOptions
 from ._output import forgive_encoding, forgiving_output, say, silence
 from ._run_command import run
@@ -36,6 +37,7 @@ The first signal lets what is in flight come to its end, within a grace period; 
 it; the third breaks off.
 """
 
+_COMMANDS = ("run", "runs", "show", "explain", "validate", "demo")
 _DEFAULTS = RunOptions()
 _DRAW_DEFAULTS = DrawOptions()
 
@@ -118,6 +120,41 @@ def show_command(
         return draw(path, options, json=json)
     refuse_drawing(path, options)
     return show(path, LATEST if run is None else run, json=json)
+
+
+@app.command(name="explain")
+def explain_command(
+    store: str,
+    task: str | None = None,
+    /,
+    *,
+    run: str | None = None,
+    graph: str | None = None,
+    traceback: bool = False,
+    json: bool = False,
+) -> ExitCode:
+    """Tell why a task of a run in a store ended as it did, or has not ended.
+
+    It goes from the task to the one at the root of it. Without a task: everything that failed by
+    itself in the run, and how many other tasks each failure took along.
+
+    Parameters
+    ----------
+    store
+        The file that `tgtrio run --store` wrote.
+    task
+        The id of the task.
+    run
+        The id of the run, or the beginning of it, or `latest`, which is the default.
+    graph
+        The graph file. Stores keep no graphs; with it a task that has not ended is told what it
+        waits for.
+    traceback
+        Print the traceback of what failed, too.
+    json
+        Print it as one JSON document.
+    """
+    return explain(store, task, run, graph, traceback=traceback, json=json)
 
 
 @app.command(name="validate")
@@ -204,4 +241,4 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _command_of(argv: Sequence[str]) -> str:
-    return f"{argv[0]} " if argv and argv[0] in ("run", "runs", "show", "validate", "demo") else ""
+    return f"{argv[0]} " if argv and argv[0] in _COMMANDS else ""

@@ -103,6 +103,11 @@ def origin(run: StoredRun) -> str:
 
 def resume(run: StoredRun, path: str) -> str:
     """The command that goes on with a run that is not over, if it can be typed."""
-    if run.state in (FINISHED, RUNNING) or cut(run.run_id) != run.run_id:
+    return "" if run.state in (FINISHED, RUNNING) else resume_command(run, path)
+
+
+def resume_command(run: StoredRun, path: str, graph: str = "GRAPH") -> str:
+    """The command that goes on with a run; "" if its id is too long to be typed."""
+    if cut(run.run_id) != run.run_id:
         return ""
-    return shlex.join(["tgtrio", "run", "GRAPH", "--store", path, "--run-id", run.run_id])
+    return shlex.join(["tgtrio", "run", graph, "--store", path, "--run-id", run.run_id])
