@@ -215,7 +215,7 @@ def test_failures_of_one_error_are_told_together(tgtrio: Command, store: RawStor
     assert tgtrio("explain", "jobs").out.splitlines()[3:10] == [
         "  1,000 tasks failed: a7, a8, a0 and 997 more",
         "      ValueError: no",
-        "      took 3 tasks along: b0, b1, b2; 2 of them by a7",
+        "      took 3 tasks along (2 by a7): b0, b1, b2",
         "",
         "  odd",
         "      OSError: full",

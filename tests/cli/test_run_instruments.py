@@ -50,7 +50,7 @@ def test_verbose_logs_what_happens(tgtrio: Command, graph_file: Write, option: s
     told = [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in ended.err.splitlines()]
     assert re.fullmatch(r"graph 'g\\x1b': run \w+ starts, with 1 task", told[0])
     assert told[1] == "task 'a': starts"
-    assert re.match(r"task 'a' failed, the last one took .*: ValueError: ", told[2])
+    assert re.match(r"task 'a' failed after .*: ValueError: ", told[2])
     assert re.fullmatch(r"graph 'g\\x1b': run \w+ ended after .*: 1 failed", told[3])
     assert len(told) == 4
     assert logging.getLogger("tgtrio").level == before

@@ -107,13 +107,14 @@ def _told(one: Fold, lines: int) -> list[Text]:
 
 
 def _along(one: Fold) -> str:
-    """`took 12 tasks along: load-1, total, load-2 and 9 more; 8 of them by parse-1`."""
+    """`took 12 tasks along (8 by parse-1): load-1, total, load-2 and 9 more`."""
     first = one.roots[0]
     named = [name for root in one.roots for name in root.tasks]
-    text = f"took {counted(one.took_along, 'task')} along: {_names(named, one.took_along)}"
+    share = ""
     if len(one.roots) > 1 and first.took_along > 1:
-        text += f"; {count(first.took_along)} of them by {visible(cut(first.task_id))}"
-    return text
+        share = f" ({count(first.took_along)} by {visible(cut(first.task_id))})"
+    took = counted(one.took_along, "task")
+    return f"took {took} along{share}: {_names(named, one.took_along)}"
 
 
 def _names(names: Sequence[str], total: int) -> str:
