@@ -78,7 +78,7 @@ class Explanation(Record):
 
     @property
     def says(self) -> str:
-        """The state in words: `failed`, `is ready, and waits`."""
+        """The state in words, such as "failed" or "is ready, and waits"."""
         told = any(cause.kind == RUN for cause in self.causes)
         return "has not ended" if told and not self.state.terminal else SAYS[self.state]
 
