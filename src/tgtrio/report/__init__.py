@@ -16,6 +16,11 @@ from __future__ import annotations
 
 from ._report import Report, write_report
 from .critical_path import Step, critical_path
-from .history import History, Wait
+from .history import Attempt, History, Wait
 
-__all__ = ["History", "Report", "Step", "Wait", "critical_path", "write_report"]
+__all__ = ["Attempt", "History", "Report", "Step", "Wait", "critical_path", "write_report"]
+
+# Users meet these names as `tgtrio.report.X`; tracebacks, reprs and pickles should say so.
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name
