@@ -2,11 +2,11 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
-from ._blocks cimport block_new, block_reserve, block_resize, more_room
+from ._blocks cimport block_reserve, block_resize, more_room
 from ._dispatch_order cimport Added, Order, side_reserve
 from ._edges cimport edges_reserve
 from ._front cimport Front
-from ._queue_base cimport NOT_ASIDE, Blame, Node, QueueBase
+from ._queue_base cimport NOT_ASIDE, Blame, Node, QueueBase, make_blames
 from ._states cimport BAD, FIRST_TERMINAL, GOOD, PENDING, Tables
 
 
@@ -53,8 +53,8 @@ cdef inline int reserve_task(QueueBase queue, int32_t lane, const Node* node) ex
         side_reserve(&queue.front.lanes[lane].side, queue.front.lanes[lane].added + 1)
     if node.waiting:
         edges_reserve(&queue.later, node.waiting, queue.room)
-    if node.state >= FIRST_TERMINAL and queue.blames is NULL:
-        queue.blames = <Blame*>block_new(queue.room, sizeof(Blame))
+    if node.state >= FIRST_TERMINAL:
+        make_blames(queue)
     return 0
 
 

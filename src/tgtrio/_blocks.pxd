@@ -2,6 +2,17 @@
 
 from libc.stdint cimport INT32_MAX, int32_t
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define tgtrio_prefetch(place) __builtin_prefetch(place)
+    #else
+    #define tgtrio_prefetch(place) ((void)(place))
+    #endif
+    """
+    # The processor fetches it while it goes on; any address will do.
+    void prefetch "tgtrio_prefetch" (const void* place) noexcept nogil
+
 cdef extern from "Python.h":
     void* PyMem_RawCalloc(size_t count, size_t size) noexcept nogil
     void* PyMem_RawRealloc(void* block, size_t size) noexcept nogil

@@ -1,4 +1,4 @@
-"""What a ready queue refuses to be built with, or to take in later."""
+"""What a ready queue refuses to be built with, to take in later, or to be told."""
 
 from libc.stdint cimport int32_t, uint8_t
 
@@ -44,3 +44,9 @@ cdef inline int refuse_addition(
     if added.priority != added.priority or added.deadline != added.deadline:
         raise ValueError("neither priority nor deadline may be NaN")
     return 0
+
+
+cdef inline int refuse_idle(QueueBase queue, int32_t task) except -1:
+    from tgtrio._states import STATES
+
+    raise ValueError(f"task {task} is {STATES[queue.nodes[task].state].value}, not running")

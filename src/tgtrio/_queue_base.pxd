@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
+from ._blocks cimport block_new
 from ._edges cimport Edges
 from ._front cimport Front
 from ._states cimport READY, STATES
@@ -50,3 +51,9 @@ cdef inline int _no_task(QueueBase queue, int32_t task) except -1:
 cdef inline bint is_queued(QueueBase queue, int32_t task) noexcept:
     """Is it READY, and not held?"""
     return queue.nodes[task].state == READY and queue.nodes[task].aside != HELD
+
+
+cdef inline int make_blames(QueueBase queue) except -1:
+    if queue.blames is NULL:
+        queue.blames = <Blame*>block_new(queue.room, sizeof(Blame))
+    return 0

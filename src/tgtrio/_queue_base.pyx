@@ -195,3 +195,8 @@ cdef class QueueBase:
 
     def resume(self):
         self.paused = False
+
+    def validate(self):
+        from ._queue_check import validate
+
+        validate(self)

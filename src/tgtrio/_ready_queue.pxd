@@ -12,6 +12,7 @@ from ._queue_base cimport Node, QueueBase
 cdef class ReadyQueue(QueueBase):
     cdef const int32_t[::1] offsets  # CSR of the dependents
     cdef const int32_t[::1] dependents
+    cdef const int32_t* edges  # the same
     cdef int32_t turns  # tasks that did not succeed, and whose dependents know it
     cdef int32_t* told  # tasks that ended without running, whose dependents are to be told: FIFO
     cdef int32_t told_room
@@ -24,7 +25,6 @@ cdef class ReadyQueue(QueueBase):
     cpdef int give_back(self, int32_t task) except -1
 
     cdef inline int _check_running(self, int32_t task) except -1
-    cdef int _not_running(self, int32_t task) except -1
     cdef int32_t _take_gated(self, int32_t task) noexcept
     cdef inline void _leave(self, int32_t task) noexcept
     cdef int _settle_roots(self) except -1
@@ -34,7 +34,6 @@ cdef class ReadyQueue(QueueBase):
     cdef inline Py_ssize_t _hear(
         self, int32_t dependent, int32_t task, int standing, Py_ssize_t waiting
     ) except -1
-    cdef int _make_blames(self) except -1
     cdef void _make_ready(self, int32_t task) noexcept
     cdef void _move(self, int32_t task, int state) noexcept
 

@@ -3,6 +3,10 @@
 What can merely be asked stands in `_queue_base.pyx`, how ready tasks wait for their
 gates in `_front.pxd`.
 
+What the end of a task touches lies far apart in memory where tasks are numbered by
+priorities: the offsets of its dependents, these, and their nodes. Each is fetched
+ahead, the first two when it becomes READY and when it starts.
+
 Every public method is one compiled call, so Ctrl-C cannot land inside one.
 """
 
@@ -10,7 +14,7 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.stdlib cimport free
 
 from ._additions cimport first_node, reserve_task
-from ._blocks cimport block_free, block_new, block_reserve
+from ._blocks cimport block_free, block_new, block_reserve, prefetch
 from ._dispatch_order cimport Added
 from ._edges cimport edges_add
 from ._event_log cimport ENDED, ENDS, NOTED, READIED, READIES, STARTS, log_add, log_grow
@@ -24,21 +28,10 @@ from ._front cimport (
     strike,
 )
 from ._lane_layout cimport ensure_lanes, front_init, lay, new_gate, new_lane
-from ._misfits cimport refuse_addition, refuse_misfits
-from ._queue_base cimport DETACHED, HELD, NOT_ASIDE, Blame, Node, check_task, is_queued
-from ._states cimport (
-    BAD,
-    FIRST_TERMINAL,
-    GOOD,
-    PENDING,
-    READY,
-    RUNNING,
-    Tables,
-    check_terminal,
-    load_tables,
-)
-
-from . import _states
+from ._misfits cimport refuse_addition, refuse_idle, refuse_misfits
+from ._queue_base cimport DETACHED, HELD, NOT_ASIDE, Blame, Node, check_task, is_queued, make_blames
+from ._states cimport BAD, FIRST_TERMINAL, GOOD, PENDING, READY, RUNNING
+from ._states cimport Tables, check_terminal, load_tables
 
 cdef Tables TABLES
 load_tables(&TABLES)
@@ -65,6 +58,7 @@ cdef class ReadyQueue(QueueBase):
         self.set_limit(limit)
         self.offsets = dependent_offsets
         self.dependents = dependents
+        self.edges = &dependents[0] if dependents.shape[0] else NULL
         self.nodes = <Node*>block_new(n, sizeof(Node))
         for i in range(n):
             self.nodes[i].waiting = indegrees[i]
@@ -107,6 +101,8 @@ cdef class ReadyQueue(QueueBase):
         if task >= 0:
             self._move(task, RUNNING)
             self.running += 1
+            if task < self.front.order.built:
+                prefetch(self.edges + self.offsets[task])
         return task
 
     cdef int32_t _take_gated(self, int32_t task) noexcept:  # apart, to keep `next` small
@@ -137,11 +133,7 @@ cdef class ReadyQueue(QueueBase):
 
     cdef inline int _check_running(self, int32_t task) except -1:
         check_task(self, task)
-        return 0 if self.nodes[task].state == RUNNING else self._not_running(task)
-
-    cdef int _not_running(self, int32_t task) except -1:
-        state = _states.STATES[self.nodes[task].state].value
-        raise ValueError(f"task {task} is {state}, not running")
+        return 0 if self.nodes[task].state == RUNNING else refuse_idle(self, task)
 
     cdef inline void _leave(self, int32_t task) noexcept:
         """A RUNNING task gives up its slot and its gates."""
@@ -157,6 +149,8 @@ cdef class ReadyQueue(QueueBase):
     cdef void _make_ready(self, int32_t task) noexcept:
         self._move(task, READY)
         front_add(&self.front, task)
+        if task < self.front.order.built:
+            prefetch(&self.offsets[task])
 
     cdef int _settle_roots(self) except -1:
         cdef int32_t task
@@ -191,10 +185,12 @@ cdef class ReadyQueue(QueueBase):
         cdef int32_t edge
         cdef int standing = TABLES.standing[state]
         if standing != GOOD:
-            self._make_blames()
+            make_blames(self)
             self.turns += 1
             self.blames[task].turn = self.turns
         if task < self.front.order.built:
+            for edge in range(self.offsets[task] + 1, self.offsets[task + 1]):
+                prefetch(&self.nodes[self.dependents[edge]])
             for edge in range(self.offsets[task], self.offsets[task + 1]):
                 waiting = self._hear(self.dependents[edge], task, standing, waiting)
         if self.later.last is not NULL:
@@ -245,11 +241,6 @@ cdef class ReadyQueue(QueueBase):
             )
         self.told[waiting] = dependent
         return waiting + 1
-
-    cdef int _make_blames(self) except -1:
-        if self.blames is NULL:
-            self.blames = <Blame*>block_new(self.room, sizeof(Blame))
-        return 0
 
     def end(self, int32_t task, int state):
         check_task(self, task)
@@ -402,8 +393,3 @@ cdef class ReadyQueue(QueueBase):
         elif verdict != PENDING:
             self._finish(task, verdict)
         return 0
-
-    def validate(self):
-        from ._queue_check import validate
-
-        validate(self)
