@@ -138,3 +138,14 @@ async def test_each_step_of_a_reader_is_a_checkpoint(autojump_clock: MockClock) 
 async def test_waiting_for_events_lets_the_run_end(autojump_clock: MockClock) -> None:
     async with open_run(TaskGraph("empty"), {}) as run:
         assert kinds(await read(run)) == [("run_started", ""), ("run_ended", "")]
+
+
+async def test_a_task_that_is_added_before_the_start_is_ready_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_run(graph_of("a"), {"work": sleeps(1)}) as run:
+        stream = run.events()
+        run.add_task("b", "work", max_retries=0, idempotent=False)
+        events = [event async for event in stream]
+    assert kinds(events).count(("task_ready", "b")) == 1
+    assert kinds(events).count(("task_ready", "a")) == 1

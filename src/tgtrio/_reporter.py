@@ -81,7 +81,9 @@ class Reporter:
         self._listen()
 
     def ready(self, rank: int) -> None:
-        """A task that has been added has nothing to wait for."""
+        """A task that has been added has nothing to wait for. Before the start: it is told then."""
+        if not self._begun:
+            return
         self._note("task_ready", self._results.plan.nodes[rank].task_id, trio.current_time())
 
     def grown(self) -> None:
@@ -101,8 +103,9 @@ class Reporter:
         Args:
             handle: For what runs beside it.
         """
-        self._begun = True
         self._call("run_started", self._info)
+        self._begun = True
+        self._listen()
         self._queue.log_past()
         for hook in self._hooks.of("beside"):
             self._run.spawn(partial(self._beside, hook, handle))
