@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tgtrio import Event, Events, Run, TaskGraph, open_run
+from tgtrio import Event, Events, GraphResult, Instrument, Run, TaskGraph, open_run
 from tgtrio import _events as events_module
 
 from .runs import graph_of, nap, raises, returns, sleeps, task
@@ -85,6 +85,37 @@ async def test_several_readers_hear_the_same(autojump_clock: MockClock) -> None:
         nursery.start_soon(listen, run.events())
     assert heard[0] == heard[1]
     assert len(heard[0]) == 8
+
+
+async def test_several_trio_tasks_may_share_one_iterator(autojump_clock: MockClock) -> None:
+    shared: list[Event] = []
+
+    async def take(stream: Events) -> None:
+        async for event in stream:
+            shared.append(event)
+            await trio.sleep(0.1)
+
+    with trio.fail_after(60):
+        async with open_run(graph_of("a", "b"), {"work": nap}) as run, trio.open_nursery() as many:
+            stream = run.events()
+            for _ in range(3):
+                many.start_soon(take, stream)
+    assert len(shared) == 8
+    assert shared[-1].kind == "run_ended"
+
+
+async def test_who_asks_at_the_very_end_is_told_that_nothing_comes(
+    autojump_clock: MockClock,
+) -> None:
+    class Late(Instrument):
+        def run_ended(self, result: GraphResult) -> None:
+            streams.append(run.events())
+
+    streams: list[Events] = []
+    async with open_run(graph_of("a"), {"work": nap}, instruments=[Late()]) as run:
+        pass
+    with trio.fail_after(60):
+        assert [event async for event in streams[0]] == []
 
 
 async def test_what_a_slow_reader_loses_is_counted(

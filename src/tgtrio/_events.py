@@ -163,7 +163,8 @@ class Events(EventSource):
         await trio.lowlevel.checkpoint()
         with self._waiting():
             while not self._buffer and not self._over:
-                self._arrived = trio.Event()
+                if self._arrived.is_set():  # else another Trio task waits for it as well
+                    self._arrived = trio.Event()
                 await self._arrived.wait()
         if not self._buffer:
             raise StopAsyncIteration

@@ -82,11 +82,11 @@ class Steering:
 
     def events(self) -> Events:
         """What happens from now on."""
-        events = Events(self._engine.openness.waiting)
-        if self._engine.parts is None or self._engine.parts.reporter is None:
-            events.end()
+        events, parts = Events(self._engine.openness.waiting), self._engine.parts
+        if parts is None or parts.reporter is None or self._engine.result is not None:
+            events.end()  # also for a hook that is told of the end in this moment
         else:
-            self._engine.parts.reporter.add(events)
+            parts.reporter.add(events)
         return events
 
     # -- how much runs at once ---------------------------------------------------------
