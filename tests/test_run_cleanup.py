@@ -32,8 +32,9 @@ async def test_a_thousand_sleepers_leave_nothing_behind(
                 run.cancel()
             for name in names if how == "each" else ():
                 run.cancel(name)
-    after = trio.lowlevel.current_statistics().tasks_living, threading.active_count()
-    assert after == before
+    trio_tasks, threads = before
+    assert trio.lowlevel.current_statistics().tasks_living == trio_tasks
+    assert threading.active_count() <= threads  # Trio's own may go meanwhile
     assert graph.get_stats()["states"]["cancelled"] == 1000
     assert graph.get_stats()["running_tasks"] == 0
     assert (await run_graph(graph, {"work": returns()})).ok
