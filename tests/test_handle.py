@@ -364,3 +364,36 @@ def test_the_door_is_shut_when_trio_is_gone() -> None:
     run = trio.run(main)
     with pytest.raises(RunFinishedError, match="is over, and so is Trio"):
         run.from_thread(run.statistics)
+
+
+# What instruments are told
+
+
+@pytest.mark.parametrize("how", ["cancel", "drain"])
+async def test_instruments_are_told_how_somebody_has_ended_the_run(
+    autojump_clock: MockClock, how: str
+) -> None:
+    diary = Diary()
+    async with open_run(graph_of("a"), {"work": sleeps(9)}, instruments=[diary]) as run:
+        await trio.sleep(1)
+        if how == "cancel":
+            run.cancel(reason="enough")
+            run.cancel(reason="and once more")
+        else:
+            await run.drain(reason="enough")
+    assert [page[:4] for page in diary.pages if page[0] == "steered"] == [
+        ("steered", how, "", "enough")
+    ]
+
+
+async def test_instruments_are_told_of_the_reason_as_it_was_given(
+    autojump_clock: MockClock,
+) -> None:
+    diary = Diary()
+    async with open_run(graph_of("a", "b"), {"work": sleeps(9)}, instruments=[diary]) as run:
+        run.cancel("a", reason="too late")
+        run.cancel("b")
+    assert [page[1:4] for page in diary.pages if page[0] == "steered"] == [
+        ("cancel", "a", "too late"),
+        ("cancel", "b", None),
+    ]

@@ -9,7 +9,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import trio
 
-from ._ends import Cause
 from ._engine import Engine
 from ._errors import RunFinishedError, UnknownTaskError, shorten
 from ._events import Events
@@ -198,12 +197,10 @@ class Run:
         Raises:
             UnknownTaskError: The run has no such task.
         """
-        because = f": {reason}" if reason else ""
         if task_id is None:
-            self._engine.cut_short(Cause.CANCELLED, f"the run was cancelled{because}")
-            return
-        reason = f"the task was cancelled{because}"
-        self._steering.cancel(self._rank(task_id), reason, branch=branch)
+            self._steering.cancel_all(reason)
+        else:
+            self._steering.cancel(self._rank(task_id), reason, branch=branch)
 
     @_takes_what(TaskGraph.add_task)
     def add_task(self, *fields: Any, **named_fields: Any) -> TaskNode:
@@ -262,7 +259,7 @@ class Run:
         Args:
             reason: Goes into the results.
         """
-        self._engine.drain(f"the run was drained{f': {reason}' if reason else ''}")
+        self._steering.drain(reason)
         return await self.wait()
 
     async def wait(self) -> GraphResult:

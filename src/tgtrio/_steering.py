@@ -9,6 +9,7 @@ from trio.lowlevel import enable_ki_protection
 
 from ._attempts import Doom
 from ._breaker import CircuitBreaker
+from ._ends import Cause
 from ._engine import Engine
 from ._errors import (
     InvalidTypeError,
@@ -56,7 +57,7 @@ class Steering:
     def _told(self, command: str, subject: str = "", value: object = None) -> None:
         reporter = self._parts.reporter
         if reporter is not None:
-            reporter.steered(command, subject, value)
+            reporter.steered(command, subject, value or None)
 
     # -- to see --------------------------------------------------------------------------
 
@@ -223,13 +224,26 @@ class Steering:
             )
         return self._growth
 
-    # -- cancelling ----------------------------------------------------------------------
+    # -- ending --------------------------------------------------------------------------
+
+    def drain(self, reason: str) -> None:
+        """Let nothing start any more."""
+        if self._engine.parts is not None and self._engine.goes_on():
+            self._told("drain", value=reason)
+        self._engine.drain(f"the run was drained{_because(reason)}")
+
+    def cancel_all(self, reason: str) -> None:
+        """Cancel the run."""
+        if self._engine.parts is not None and not self._engine.is_over():
+            self._told("cancel", value=reason)
+        self._engine.cut_short(Cause.CANCELLED, f"the run was cancelled{_because(reason)}")
 
     def cancel(self, rank: int, reason: str, *, branch: bool) -> None:
         """Cancel a task, or it and all that depend on it."""
         if self._engine.parts is None:
             return
         self._told("cancel", self._engine.plan.nodes[rank].task_id, reason)
+        reason = f"the task was cancelled{_because(reason)}"
         # Who depends on a task ends before it: its own policy must not get there first.
         for one in list(self._branch(rank)) if branch else [rank]:
             self._cancel(one, reason)
@@ -266,6 +280,10 @@ class Steering:
             else:
                 stack.pop()
                 yield task
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 def _check_int(name: str, limit: object) -> int:
