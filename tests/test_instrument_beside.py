@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from tgtrio import Instrument, open_run, run_graph
+from tgtrio import GraphRunningError, Instrument, open_run, run_graph
 from tgtrio._instrument import Watched
 
 from .diaries import Diary
@@ -93,3 +94,17 @@ async def test_an_interrupt_that_it_raises_ends_the_run(autojump_clock: MockCloc
         await run_graph(graph_of("a"), {"work": sleeps(2)}, instruments=[Stop(), diary])
     assert diary.result is not None
     diary.check(diary.result)
+
+
+async def test_a_run_without_a_handle_takes_no_tasks_from_beside(autojump_clock: MockClock) -> None:
+    class Adds(Instrument):
+        async def beside(self, run: Any) -> None:
+            with pytest.raises(GraphRunningError, match="only a run of open_run takes more tasks"):
+                run.add_task("b", "work")
+            asked.append(run.run_id)
+
+    asked: list[str] = []
+    graph = graph_of("a")
+    assert (await run_graph(graph, {"work": nap}, instruments=[Adds()])).ok
+    assert len(asked) == 1
+    assert list(graph.nodes) == ["a"]

@@ -213,6 +213,7 @@ class Run:
 
         Raises:
             RunFinishedError: The run is over, or being ended.
+            GraphRunningError: The run is not one of `open_run`.
             UnknownActionError: Nothing provides its action.
             UnknownDependencyError: A dependency is not part of the run.
             TgtrioError: The other refusals of `TaskGraph.add_task`. Nothing has changed then.

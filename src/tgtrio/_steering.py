@@ -12,6 +12,7 @@ from ._breaker import CircuitBreaker
 from ._ends import Cause
 from ._engine import Engine
 from ._errors import (
+    GraphRunningError,
     InvalidTypeError,
     InvalidValueError,
     RunFinishedError,
@@ -200,6 +201,11 @@ class Steering:
             raise RunFinishedError(
                 f"the run of graph {shorten(engine.graph.graph_id)} is over, or being ended; "
                 f"task {shorten(node.task_id)} cannot be added to it"
+            )
+        if not isinstance(engine.plan, GrowingPlan):
+            raise GraphRunningError(
+                f"graph {shorten(engine.graph.graph_id)} is running, and only a run of open_run "
+                f"takes more tasks; task {shorten(node.task_id)} cannot be added to it"
             )
         action = engine.resolve(node)
         engine.graph._append_while_running(node)
