@@ -25,7 +25,8 @@ from tgtrio._states import (
     SUCCEEDED,
 )
 
-from .queues import TERMINAL, build, drive, run_all, start_all, states, verdict
+from .naive_queue import verdict
+from .queues import TERMINAL, build, drive, run_all, start_all, states
 
 if TYPE_CHECKING:
     from .queues import QueueClass
