@@ -28,7 +28,7 @@ FLOORS = {
     " _timekeeper _hygiene _lane _lanes _ends _dispatch _worker _attempts _engine _run _executor"
     " _execution _settings _watch _breakers _holds _guards _sharing _retries _recorder _durable"
     " _endings _admission _parts _crew _lookups _crashes _reporter _events"
-    " _steering _openness _explain _handle _growth _layout _interruptible",
+    " _steering _openness _explain _handle _growth _layout _interruptible _waiters",
     5: "_asyncio _guest _definitions _scheduler drawing instruments report",
     6: "__init__ cli __main__",
 }

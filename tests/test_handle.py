@@ -13,6 +13,7 @@ from tgtrio import (
     BreakerPolicy,
     InvalidTypeError,
     InvalidValueError,
+    Run,
     RunFinishedError,
     UnknownActionError,
     UnknownTaskError,
@@ -397,3 +398,67 @@ async def test_instruments_are_told_of_the_reason_as_it_was_given(
         ("cancel", "a", "too late"),
         ("cancel", "b", None),
     ]
+
+
+# Single tasks
+
+
+async def test_the_result_of_a_task_is_there_as_soon_as_it_has_ended(
+    autojump_clock: MockClock,
+) -> None:
+    graph = graph_of("a", task("b", "a"))
+    async with open_run(graph, {"work": sleeps(1, "done")}) as run:
+        assert run.result("a") is None
+        a = await run.wait_for("a")
+        assert (a.response, trio.current_time()) == ("done", 1)
+        assert run.result("b") is None
+        assert (await run.wait_for("b")).success
+        with trio.testing.assert_checkpoints():
+            assert (await run.wait_for("a")).response == "done"
+    assert run.result("b") == (await run.wait_for("b"))
+
+
+async def test_who_waits_for_a_task_hears_of_any_end(autojump_clock: MockClock) -> None:
+    heard: dict[str, tuple[str, float]] = {}
+
+    async def wait(run: Run, task_id: str) -> None:
+        result = await run.wait_for(task_id)
+        heard[task_id] = (result.state.value, trio.current_time())
+
+    graph = graph_of(
+        task("bad", action_name="bad"), task("after", "bad"), "slow", task("never", "slow")
+    )
+    actions = {"work": sleeps(9), "bad": raises()}
+    async with trio.open_nursery() as nursery, open_run(graph, actions) as run:
+        for task_id in graph.nodes:
+            nursery.start_soon(wait, run, task_id)
+        await trio.sleep(2)
+        run.cancel()
+    assert heard == {
+        "bad": ("failed", 0),
+        "after": ("aborted", 0),
+        "slow": ("cancelled", 2),
+        "never": ("cancelled", 2),
+    }
+
+
+async def test_waiting_for_a_task_that_is_added_and_cancelling_the_wait(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_run(graph_of("a"), {"work": sleeps(3, 7)}) as run:
+        with trio.move_on_after(1):
+            await run.wait_for("a")
+        run.add_task("b", "work", {"n": 2})
+        assert (await run.wait_for("b")).response == 7
+        with pytest.raises(UnknownTaskError):
+            await run.wait_for("c")
+    assert trio.current_time() == 4
+
+
+async def test_an_action_has_its_cap_before_its_first_task(autojump_clock: MockClock) -> None:
+    meter = Meter()
+    async with open_run(graph_of(), {"work": meter.naps()}) as run:
+        run.set_cap("work", 2)
+        for n in range(6):
+            run.add_task(f"t{n}", "work", idempotent=False)
+    assert meter.peak["all"] == 2

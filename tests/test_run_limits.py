@@ -204,6 +204,16 @@ async def test_a_cap_that_looks_like_a_typo_is_logged(caplog: pytest.LogCaptureF
     assert "'work'" in caplog.text
 
 
+async def test_a_resource_that_looks_like_a_typo_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    graph = graph_of(task("a", resource_ids=["database"]))
+    with caplog.at_level(logging.WARNING):
+        await run_graph(graph, {"work": returns()}, resource_caps={"databse": 1})
+    assert "resource_caps['databse'] limits nothing" in caplog.text
+    assert "'database'" in caplog.text
+
+
 # refusals
 
 BAD_LIMITS: list[tuple[object, type[Exception]]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -200,6 +201,25 @@ async def test_ok_and_raise_for_failures() -> None:
         for error, name in ((first, "a"), (second, "b")):
             assert [note for note in error.__notes__ if repr(name) in note] == error.__notes__
             assert len(error.__notes__) == 1
+
+
+async def test_what_is_raised_for_failures_says_where_it_was_raised() -> None:
+    async def work(args: dict[str, Any]) -> None:
+        deep_down()
+
+    def deep_down() -> None:
+        raise ValueError("deep")
+
+    result = await run_graph(graph_of("a"), {"work": work})
+    with pytest.raises(ExceptionGroup) as raised:
+        result.raise_for_failures()
+    assert "in deep_down" in "".join(traceback.format_exception(raised.value))
+
+
+async def test_a_result_is_short_to_read() -> None:
+    result = await run_graph(graph_of("a", "b"), {"work": returns("x" * 1000)})
+    assert repr(result) == "<GraphResult 'g': 2 succeeded>"
+    assert repr(await run_graph(TaskGraph("e"), {})) == "<GraphResult 'e': no tasks>"
 
 
 async def test_one_exception_that_fails_two_tasks_names_both() -> None:

@@ -41,9 +41,9 @@ from ._openness import Openness
 from ._outcome import Failure
 from ._parts import Parts
 from ._plan import Plan
-from ._results import GraphResult
+from ._results import GraphResult, TaskResult
 from ._settings import Settings
-from ._states import RUNNING, STATES, TaskState
+from ._states import FIRST_TERMINAL, RUNNING, STATES, TaskState
 
 if TYPE_CHECKING:
     from ._graph import TaskGraph
@@ -428,6 +428,11 @@ class Engine(Interruptible):
             self.wake()
 
     # -- figures ------------------------------------------------------------------------------
+
+    def result_at(self, rank: int) -> TaskResult | None:
+        """The result of a task, if it has ended."""
+        ended = self.results.ends.state(rank) >= FIRST_TERMINAL
+        return self.results.at(rank) if ended else None
 
     def statistics(self) -> dict[str, Any]:
         """The figures of `TaskGraph.get_stats`, now. May be called in any thread."""

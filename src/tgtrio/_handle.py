@@ -16,7 +16,7 @@ from ._explanation import Explanation
 from ._graph import TaskGraph
 from ._node import TaskNode
 from ._problems import suggest
-from ._results import GraphResult
+from ._results import GraphResult, TaskResult
 from ._steering import Steering
 
 T = TypeVar("T")
@@ -103,6 +103,30 @@ class Run:
         """
         return self._steering.explain(self._rank(task_id))
 
+    def result(self, task_id: str) -> TaskResult | None:
+        """The result of a task that has ended; None as long as it has not.
+
+        Raises:
+            UnknownTaskError: The run has no such task.
+        """
+        return self._engine.result_at(self._rank(task_id))
+
+    async def wait_for(self, task_id: str) -> TaskResult:
+        """Wait for the end of a task, whatever it is.
+
+        Cancellation: leaves the task and the run as they are.
+
+        Raises:
+            UnknownTaskError: The run has no such task.
+        """
+        rank = self._rank(task_id)
+        await trio.lowlevel.checkpoint()
+        if (ended := self._steering.end_of(rank)) is not None:
+            await ended.wait()
+        result = self._engine.result_at(rank)
+        assert result is not None
+        return result
+
     def events(self) -> Events:
         """What happens in the run from now on: iterate with `async for`, until the run is over.
 
@@ -152,11 +176,11 @@ class Run:
         """Change how many tasks of an action may be in flight; those that are go on.
 
         Args:
-            action: Its name.
+            action: Its name. An action of which no task has been added yet gets the cap for later.
             limit: At least 1; None for no cap.
 
         Raises:
-            UnknownActionError: No task of the run has this action.
+            UnknownActionError: Nothing provides this action.
             InvalidTypeError, InvalidValueError, RunFinishedError: As of `set_max_parallel`.
         """
         self._steering.set_cap(action, limit)

@@ -60,6 +60,10 @@ class Gates:
         """For each lane, whether one of its gates is a limiter of the caller's."""
         return [any(gate in self.limiters for gate in gates) for gates in self.lane_gates]
 
+    def set_cap(self, name: str, limit: Limit) -> None:
+        """The cap of an action that is still to be added."""
+        self._action_caps = {**self._action_caps, name: limit}
+
     def add_action(self, name: str, *, hold: bool) -> None:
         """The next action.
 

@@ -21,7 +21,7 @@ from ._columns import TaskResults
 from ._dispatch import SliceClock
 from ._events import EventSource
 from ._hygiene import without_cancelled
-from ._instrument import HookIndex, RunInfo, Watched
+from ._instrument import HookIndex, Instrument, RunInfo, Watched
 from ._results import GraphResult
 from ._states import STATES
 
@@ -74,9 +74,10 @@ class Reporter:
             bool(notifier.on_ready), bool(notifier.on_start), bool(notifier.on_end)
         )
 
-    def add(self, instrument: EventSource) -> None:
+    def add(self, instrument: Instrument) -> None:
         """Tell one more of what comes; of the start of the run, unless that has been told."""
-        instrument.listen_to(self._info)
+        if isinstance(instrument, EventSource):
+            instrument.listen_to(self._info)
         self._hooks.add(instrument)
         self._listen()
 

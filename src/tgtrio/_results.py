@@ -72,7 +72,7 @@ class TaskResult(Record):
         return plain
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class GraphResult(Record):
     """How a run ended: one `TaskResult` for every task of the graph, and the figures.
 
@@ -101,6 +101,11 @@ class GraphResult(Record):
     aborted_reason: str | None = None
     ok: bool = True
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {state}" for state, n in self.statistics["states"].items() if n)
+        how = "timed out; " if self.timed_out else "aborted; " if self.aborted_reason else ""
+        return f"<GraphResult {self.graph_id!r}: {how}{counts or 'no tasks'}>"
+
     def raise_for_failures(self) -> None:
         """Raise the root failures of the run, if there are any.
 
@@ -109,7 +114,8 @@ class GraphResult(Record):
         is False for all of these.
 
         Raises:
-            ExceptionGroup: One exception for each FAILED task; a note on each names the task.
+            ExceptionGroup: One exception for each FAILED task; a note on each names the task and
+                has the traceback.
         """
         if self.ok:
             return  # without making a result for each of a million tasks
@@ -117,7 +123,7 @@ class GraphResult(Record):
         for result in self.results.values():
             root = result.state is TaskState.FAILED and result.caused_by is None
             if root and isinstance(result.exception, Exception):
-                _name_task(result.exception, result.task_id)
+                _name_task(result.exception, result.task_id, result.traceback)
                 failures.append(result.exception)
         if failures:
             count = f"{len(failures)} task{'s' * (len(failures) > 1)}"
@@ -131,8 +137,9 @@ class GraphResult(Record):
         return plain
 
 
-def _name_task(exception: BaseException, task_id: str) -> None:
-    note = f"task {task_id!r}"
+def _name_task(exception: BaseException, task_id: str, traceback: str) -> None:
+    """Note whose exception it is, and where it was raised; its frames have been let go."""
+    note = f"task {task_id!r}:\n{traceback.rstrip()}" if traceback else f"task {task_id!r}"
     if note not in getattr(exception, "__notes__", ()):
         with contextlib.suppress(Exception):  # a frozen exception takes no notes
             exception.add_note(note)

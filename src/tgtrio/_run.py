@@ -74,6 +74,8 @@ def prepare(
     if live:
         plan = GrowingPlan.of(plan)
     warn_of_typos("per_action_caps", settings.per_action_caps, plan.actions)
+    resources = {name for names in plan.resource_sets for name in names}
+    warn_of_typos("resource_caps", settings.resource_caps, resources)
     actions = resolve_actions(plan.actions, plan.nodes_of, source, shared.actions)
     chronicle = Chronicle(getattr(settings.abort_monitor, "ledger", None), settings.store)
     breakers = shared.breakers or Breakers(settings.breaker, chronicle)

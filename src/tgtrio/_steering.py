@@ -32,6 +32,7 @@ from ._node import TaskNode
 from ._outcome import Ending, Failure
 from ._parts import Parts
 from ._states import FIRST_TERMINAL, RUNNING
+from ._waiters import Waiters
 
 
 class Steering:
@@ -44,6 +45,7 @@ class Steering:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._growth: Growth | None = None
+        self._waiters: Waiters | None = None
 
     @property
     def _parts(self) -> Parts:
@@ -91,6 +93,16 @@ class Steering:
             parts.reporter.add(events)
         return events
 
+    def end_of(self, rank: int) -> trio.Event | None:
+        """What is set when a task has ended; None if it has."""
+        parts = self._engine.parts
+        if parts is None or parts.reporter is None or parts.queue.state(rank) >= FIRST_TERMINAL:
+            return None
+        if self._waiters is None:
+            self._waiters = Waiters()
+            parts.reporter.add(self._waiters)
+        return self._waiters.event(self._engine.plan.nodes[rank].task_id)
+
     # -- how much runs at once ---------------------------------------------------------
 
     @property
@@ -137,8 +149,12 @@ class Steering:
     @enable_ki_protection
     def set_cap(self, action: str, limit: object) -> None:
         """Change how many tasks of an action may be in flight; None for no bound."""
-        number = self.action(action)
         capacity = UNBOUNDED if limit is None else _check_int(f"the cap of {action!r}", limit)
+        if action not in self._engine.plan.actions and self._is_provided(action):
+            self._engine.gates.set_cap(action, capacity)
+            self._told("set_cap", action, limit)
+            return
+        number = self.action(action)
         if any(
             ("action", action) in self._engine.gates.owners[gate]
             for gate in self._engine.gates.limiters
@@ -151,6 +167,16 @@ class Steering:
         self._engine.gates.capacities[gate] = capacity
         self._told("set_cap", action, limit)
         self._engine.changed()
+
+    def _is_provided(self, action: str) -> bool:
+        """Could a task with this action be added?"""
+        if not isinstance(action, str) or not action:
+            return False
+        try:
+            self._engine.resolve(TaskNode(action, action, {"prompt": ""}))
+        except UnknownActionError:
+            return False
+        return True
 
     def _add_gate(self, number: int, action: str) -> int:
         """Give an action a gate that nothing has bounded or held back so far. O(n)."""
@@ -297,6 +323,8 @@ def _check_int(name: str, limit: object) -> int:
         raise InvalidTypeError(
             f"{name} is {shorten(limit)}; a run that goes on takes an int of at least 1"
         )
+    if isinstance(limit, int) and limit < 1:
+        raise InvalidValueError(f"{name} is {shorten(limit)}; it must be at least 1")
     checked = check_limit(name, limit)
     assert isinstance(checked, int)
     return checked
