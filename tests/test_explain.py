@@ -206,6 +206,60 @@ async def test_a_success_that_is_not_on_disk_yet(patient_clock: MockClock, tmp_p
     assert ["store"] in seen
 
 
+# What holds how many
+
+
+async def test_what_a_drain_has_ended_backs_off_no_more(autojump_clock: MockClock) -> None:
+    graph = graph_of(task("bad", action_name="bad", max_retries=1), "a")
+    retry = RetryPolicy(base=100, cap=100)
+    async with open_run(graph, {"work": sleeps(9), "bad": raises()}, retry=retry, seed=1) as run:
+        await trio.sleep(1)
+        assert run.holds() == {("back_off", ""): 1}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run.drain)
+            await trio.testing.wait_all_tasks_blocked()
+            assert run.holds() == {}
+
+
+async def test_who_lends_its_place_counts_once(autojump_clock: MockClock) -> None:
+    calls = iter([raises(), returns()])
+
+    async def twice(args: dict[str, Any]) -> object:
+        return await next(calls)(args)
+
+    first = task("first", action_name="twice", idempotent=True, max_retries=1, priority=1)
+    graph = graph_of(first, task("long"), max_parallel=1)
+    retry = RetryPolicy(base=100, cap=100)
+    async with open_run(graph, {"work": sleeps(500), "twice": twice}, retry=retry, seed=1) as run:
+        await trio.testing.wait_all_tasks_blocked()
+        run.set_max_parallel(2)
+        run.add_task("second", "twice", priority=5)
+        await trio.testing.wait_all_tasks_blocked()
+        assert run.holds() == {("back_off", ""): 1, ("leader", ""): 1}
+        run.set_max_parallel(1)
+        await trio.sleep(200)
+        assert run.holds() == {("max_parallel", ""): 2}
+    assert (await run.wait()).ok
+
+
+async def test_what_is_served_waits_for_the_disk(patient_clock: MockClock, tmp_path: Path) -> None:
+    seen: list[tuple[dict[tuple[str, str], int], int, list[str]]] = []
+
+    class Looks(Instrument):
+        async def beside(self, run: Watched) -> None:
+            while True:
+                await trio.lowlevel.checkpoint()
+                ready = run.statistics()["states"]["ready"]
+                seen.append((run.holds(), ready, kinds(run.explain("b"))))
+
+    with RawStore(tmp_path / "s.db", durability="task") as store:
+        graph = graph_of(task("a", idempotent=True), task("b", idempotent=True), "c")
+        async with open_run(graph, {"work": returns()}, store=store, instruments=[Looks()]):
+            pass
+    assert all(sum(holds.values()) == ready for holds, ready, _ in seen)
+    assert ({("store", ""): 1}, 1, ["store"]) in seen
+
+
 # Of a task that has ended
 
 

@@ -25,7 +25,7 @@ from ._reporter import Reporter
 from ._retries import Retries
 from ._retry import requested_delay
 from ._sharing import Sharing
-from ._states import FAILED, FIRST_TERMINAL, RUNNING, STATES, SUCCEEDED
+from ._states import FAILED, FIRST_TERMINAL, READY, RUNNING, STATES, SUCCEEDED
 from ._timekeeper import Timekeeper, Timer
 from ._watch import Watch
 
@@ -238,8 +238,8 @@ class Endings:
 
     @property
     def backing_off(self) -> int:
-        """How many tasks back off."""
-        return len(self._backing_off)
+        """How many tasks back off. A drain has ended those of which the timers are left."""
+        return sum(self.queue.state(rank) == READY for rank in self._backing_off)
 
     def _back_off_over(self, rank: int) -> None:
         del self._backing_off[rank]

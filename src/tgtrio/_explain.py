@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 
 import trio
@@ -117,6 +118,8 @@ class Explainer:
                 f"{f' ({failed.error})' if failed else ''}; the next begins {self._in(when)}",
                 until=parts.clock.wall(when),
             )
+        elif parts.recorder is not None and parts.recorder.awaits(rank):
+            yield TaskCause(kind=why.STORE, text="it was served, and waits until that is on disk")
         elif (leader := parts.sharing.leader_of(rank)) >= 0:
             name = self._plan.nodes[leader].task_id
             state = STATES[parts.queue.state(leader)].value
@@ -248,19 +251,21 @@ class Explainer:
     def holds(self) -> dict[tuple[str, str], int]:
         """How many READY tasks do not start, by kind of cause and its subject; each counts once."""
         parts, rest = self._parts, 0
-        found: dict[tuple[str, str], int] = {}
-        for lane, ready in enumerate(parts.queue.ready_in_lanes()):
-            if not ready:
-                continue
-            cause = self._first_shut(lane)
+        found: Counter[tuple[str, str]] = Counter()
+        lanes = parts.queue.ready_in_lanes()
+        for lane, ready in enumerate(lanes):
+            cause = self._first_shut(lane) if ready else None
             if cause is None:
                 rest += ready
             else:
-                found[cause] = found.get(cause, 0) + ready
-        found[(why.BACK_OFF, "")] = parts.endings.backing_off
-        found[(why.LEADER, "")] = parts.sharing.following
-        found[self._whole_run()] = rest
-        return {cause: count for cause, count in found.items() if count}
+                found[cause] += ready
+        found[self._whole_run()] += rest
+        held = parts.queue.counts()[READY] - sum(lanes)
+        backing_off, following = parts.endings.backing_off, parts.sharing.following
+        found[(why.BACK_OFF, "")] = backing_off
+        found[(why.LEADER, "")] = following
+        found[(why.STORE, "")] += held - backing_off - following
+        return dict(+found)
 
     def _whole_run(self) -> tuple[str, str]:
         """What holds a task that nothing else does."""

@@ -293,8 +293,8 @@ class Sharing:
 
     @property
     def following(self) -> int:
-        """How many tasks wait for equal work."""
-        return sum(self._queue.state(rank) < FIRST_TERMINAL for rank in self._follows)
+        """How many tasks are held for equal work: none that lends its place to its leader."""
+        return sum(map(self._queue.is_held, self._follows))
 
     def leader_of(self, rank: int) -> int:
         """The task that this one follows, or -1."""
