@@ -239,6 +239,21 @@ async def test_an_action_that_is_new_has_retries_a_breaker_and_a_thread(
     assert set(result.statistics["breaker_states"]) == {"work", "flaky", "threaded"}
 
 
+async def test_retries_of_an_action_that_is_new_do_not_touch_the_others(
+    autojump_clock: MockClock,
+) -> None:
+    actions = Actions({"work": raises(lambda: RetryLater(5))})
+    actions.register("new", sleeps(1), retry=RetryPolicy())
+    async with open_run(graph_of("a"), actions, retry=None, breaker=None) as run:
+        run.add_task("b", "new")
+        await trio.sleep(2)
+        run.add_task("c", "work", **PLAIN)
+    result = await run.wait()
+    assert states(result) == {"a": "failed", "b": "succeeded", "c": "failed"}
+    assert result.results["c"].error == "RetryLater: asked to be tried again in 5 s"
+    assert trio.current_time() == 2
+
+
 async def test_timeouts_and_deadlines_hold(autojump_clock: MockClock, wall_start: Any) -> None:
     async with open_run(graph_of(), {"work": sleeps(50)}, max_parallel=1) as run:
         run.add_task("slow", "work", task_timeout_ms=3000, **PLAIN)

@@ -226,6 +226,8 @@ class Engine(Interruptible):
             self._cancelled_outside = self.end is None or self.end.cause is Cause.OUTSIDE
         except BaseException as error:
             self.interrupted(error)
+        finally:
+            self._all_ended.set()  # no task is taken in any more
 
     def _set_timers(self, parts: Parts) -> None:
         timeout_ms = self.graph.graph_timeout_ms
