@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tgtrio import (
+    Actions,
     CycleError,
     DuplicateTaskError,
     InvalidArgumentError,
     NonRetryable,
     RawStore,
+    RetryLater,
+    RetryPolicy,
     Run,
     RunFinishedError,
     TaskGraph,
@@ -103,6 +106,25 @@ async def test_a_block_that_raises_after_the_last_task_cancels_nothing(
             await trio.sleep(10)
             raise ValueError("enough")
     assert (await run.wait()).ok
+
+
+async def test_a_run_that_is_cancelled_while_it_has_none_takes_no_tasks(tmp_path: Path) -> None:
+    """Its surroundings cancel it: the store closes, and may take its time."""
+    refused: list[str] = []
+    with RawStore(tmp_path / "s.db") as store, trio.CancelScope() as scope:
+        async with open_run(graph_of("a"), {"work": returns()}, store=store) as run:
+            while run.statistics()["states"]["succeeded"] == 0:
+                await trio.lowlevel.checkpoint()
+            scope.cancel()
+            with trio.CancelScope(shield=True):
+                await trio.testing.wait_all_tasks_blocked()
+                for n in range(3):
+                    with pytest.raises(RunFinishedError):
+                        run.add_task(f"t{n}", "work")
+                    refused.append(f"t{n}")
+                    await trio.lowlevel.checkpoint()
+    assert len(refused) == 3
+    assert states(await run.wait()) == {"a": "succeeded"}
 
 
 async def test_a_run_that_is_being_ended_takes_no_tasks(autojump_clock: MockClock) -> None:

@@ -246,7 +246,12 @@ class Endings:
         self.released(rank)
 
     def _cool(self, action: int, until: float) -> None:
-        """The server asked for peace: hold the whole action."""
+        """The server asked for peace: hold the whole action.
+
+        Where nothing could hold an action when the run began it has no gate for that.
+        """
+        if self.holds.gate(action) < 0:
+            return
         before = self._cooling.get(action)
         if before is not None:
             if before.when >= until:
