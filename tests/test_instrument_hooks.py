@@ -97,6 +97,19 @@ async def test_a_hook_that_raises_is_logged_once_and_its_instrument_dropped(
     assert ("run ended",) not in bad.pages
 
 
+async def test_one_function_that_is_several_hooks_may_raise_as_well() -> None:
+    class Both(Instrument):
+        task_started = staticmethod(broken)
+        task_ended = staticmethod(broken)
+
+    diary = Diary()
+    result = await run_graph(
+        graph_of("a", task("b", "a")), {"work": returns()}, instruments=[Both(), diary]
+    )
+    assert result.ok
+    assert diary.of("b") == [("started", 0), ("ended", TaskState.SUCCEEDED)]
+
+
 @pytest.mark.parametrize("name", HOOKS)
 async def test_a_hook_that_raises_an_interrupt_ends_the_run(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, name: str

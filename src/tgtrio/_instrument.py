@@ -218,7 +218,7 @@ class HookIndex:
         found = [(instrument, name) for instrument, name, its in self._hooks if its is hook]
         if not found:
             return None  # dropped before
-        ((instrument, name),) = found
+        instrument, name = found[0]  # the first, should one function be several hooks
         self._hooks = [entry for entry in self._hooks if entry[0] is not instrument]
         if not isinstance(error, Exception):
             return error
