@@ -369,9 +369,25 @@ async def test_a_disk_that_fails_is_told_and_leaves_the_file_as_it_was(
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "run.json"
+    timeline = Timeline(path)
     path.write_text("as it was")
     monkeypatch.setattr("tgtrio.instruments._timeline.trace_events", full)
-    assert (await run_graph(graph_of("a"), {"work": nap}, instruments=[Timeline(path)])).ok
+    assert (await run_graph(graph_of("a"), {"work": nap}, instruments=[timeline])).ok
     assert [one.levelno for one in caplog.records] == [logging.ERROR]
     assert path.read_text() == "as it was"
     assert names_in(tmp_path) == ["run.json"]
+
+
+@pytest.mark.parametrize("name", ["run.json", "run.json.gz"])
+async def test_only_a_trace_is_replaced(
+    autojump_clock: MockClock, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.touch()  # an empty file holds nothing to lose
+    for _ in range(2):
+        assert (await run_graph(graph_of("a"), {"work": nap}, instruments=[Timeline(path)])).ok
+    for foreign in (b'{"traceEvents": []}', b"\x1f\x8bcut short", b"SQLite format 3\0"):
+        path.write_bytes(foreign)
+        with pytest.raises(InvalidValueError, match="no trace of tgtrio; remove it"):
+            Timeline(path)
+        assert path.read_bytes() == foreign

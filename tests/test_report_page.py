@@ -233,6 +233,16 @@ def test_a_path_where_no_file_can_be(tmp_path: Path) -> None:
         Report(tmp_path / "none" / "run.html")
 
 
+def test_only_a_report_is_replaced(path: Path) -> None:
+    path.touch()  # an empty file holds nothing to lose
+    for _ in range(2):
+        trio.run(lambda: run_graph(graph_of("a"), {"work": returns()}, instruments=[Report(path)]))
+    path.write_text("<!DOCTYPE html><title>a page of somebody else")
+    with pytest.raises(InvalidValueError, match="no report of tgtrio; remove it"):
+        Report(path)
+    assert "somebody else" in path.read_text()
+
+
 async def test_a_file_that_cannot_be_written_in_the_end_is_logged(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import secrets
+import zlib
+from collections.abc import Sequence
 from typing import TypeAlias
 
 AnyPath: TypeAlias = "str | os.PathLike[str]"
+
+_HEAD = 4096  # bytes in which a file tells what it is
+_GZIP = b"\x1f\x8b"
 
 
 def write_atomically(path: AnyPath, content: bytes) -> None:
@@ -24,6 +30,28 @@ def write_atomically(path: AnyPath, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(draft)
         raise
+
+
+def is_foreign(path: AnyPath, marks: Sequence[bytes]) -> bool:
+    """Is there something already, in whose beginning these marks do not stand?
+
+    An empty file is nobody's. What is compressed by gzip is looked into; what cannot be read is
+    taken for foreign.
+    """
+    if not os.path.lexists(path):
+        return False
+    target = os.path.realpath(path)
+    if not os.path.isfile(target):
+        return os.path.exists(target)  # nothing is lost where a link leads nowhere
+    try:
+        with open(target, "rb") as file:
+            head = file.read(_HEAD)
+        if head.startswith(_GZIP):
+            with gzip.open(target, "rb") as unpacked:
+                head = unpacked.read(_HEAD)
+    except (OSError, EOFError, zlib.error):
+        return True
+    return bool(head) and not all(mark in head for mark in marks)
 
 
 def sync_folder(folder: AnyPath) -> None:

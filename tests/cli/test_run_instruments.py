@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import re
@@ -40,6 +41,56 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"tgtrio: {option} 'no/such/file' cannot be written: ")
     assert not (here / "made").exists()
+
+
+OUTPUTS = ("--store", "--report", "--timeline", "--events")
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_the_graph_file_is_not_written_to(
+    tgtrio: Command, graph_file: Write, here: Path, option: str
+) -> None:
+    path = graph_file(call_python("a", "os:mkdir", "made"))
+    (here / "link.json").symlink_to(path)
+    (here / "twin.json").hardlink_to(path)
+    before = (here / path).read_bytes()
+    for name in (path, f"./{path}", str(here / path), "link.json", "twin.json"):
+        ended = tgtrio("run", path, option, name)
+        assert (ended.code, ended.out) == (2, "")
+        told = " ".join(ended.err.split())
+        assert told == (
+            f"tgtrio: {option} {name}: that is the file of GRAPH_FILE, too; "
+            "give each a file of its own"
+        )
+    assert (here / path).read_bytes() == before
+    assert not (here / "made").exists()
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(OUTPUTS, 2)))
+def test_no_two_outputs_share_a_file(
+    tgtrio: Command, graph_file: Write, here: Path, one: str, other: str
+) -> None:
+    path = graph_file(call_python("a", "os:mkdir", "made"))
+    ended = tgtrio("run", path, other, "./out", one, "out")
+    assert (ended.code, ended.out) == (2, "")
+    assert f"that is the file of {one}, too" in " ".join(ended.err.split())
+    assert sorted(one.name for one in here.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("option", "kind"), [("--report", "report"), ("--timeline", "trace")])
+def test_only_what_this_program_wrote_is_replaced(
+    tgtrio: Command, graph_file: Write, here: Path, option: str, kind: str
+) -> None:
+    path = graph_file(call_python("a", "math:floor", 1.5))
+    (here / "notes").write_text("mine")
+    ended = tgtrio("run", path, option, "notes")
+    assert (ended.code, ended.out) == (2, "")
+    assert f"a file is there that is no {kind} of tgtrio" in " ".join(ended.err.split())
+    assert (here / "notes").read_text() == "mine"
+    assert tgtrio("run", path, option, "new").code == 0
+    (here / "new").write_bytes((here / "new").read_bytes() + b" ")
+    assert tgtrio("run", path, option, "new").code == 0
+    assert not (here / "new").read_bytes().endswith(b" ")
 
 
 @pytest.mark.parametrize("option", ["-v", "--verbose"])

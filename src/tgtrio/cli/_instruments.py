@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
+import os
 import sys
 from collections.abc import Iterator
 
@@ -14,6 +16,32 @@ from ..report import Report
 from ._errors import UsageError
 from ._options import RunOptions
 from ._text import visible
+
+
+def check_files(graph_file: str, options: RunOptions) -> None:
+    """Raise UsageError if two of the files of a run are one, by whatever name."""
+    named = {
+        "GRAPH_FILE": graph_file,
+        "--store": options.store,
+        "--report": options.report,
+        "--timeline": options.timeline,
+        "--events": options.events,
+    }
+    files = [(name, path) for name, path in named.items() if path]
+    for (name, path), (other, same) in itertools.combinations(files, 2):
+        if _one_file(path, same):
+            raise UsageError(
+                f"{other} {same}: that is the file of {name}, too; give each a file of its own"
+            )
+
+
+def _one_file(path: str, other: str) -> bool:
+    try:
+        if os.path.realpath(path) == os.path.realpath(other):
+            return True
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # one of them is not there yet, or no file can be called so
+        return False
 
 
 def make_instruments(options: RunOptions) -> list[Instrument]:

@@ -13,7 +13,7 @@ from .._store import RawStore
 from ..report import Report
 from ._errors import ExitCode, Outcome
 from ._execute import execute
-from ._instruments import logged, make_instruments
+from ._instruments import check_files, logged, make_instruments
 from ._load import find_actions, importable_here, load_graph
 from ._options import RunOptions, check_limits, read_options
 from ._output import console, forgiving_output, print_json, reserved_stdout, say
@@ -37,6 +37,7 @@ def run(path: str, options: RunOptions) -> ExitCode:
 def _run(path: str, options: RunOptions) -> tuple[Outcome, str]:
     """How the run ended, and which one it was."""
     settings = read_options(options)
+    check_files(path, options)
     graph = load_graph(path, options.timeout)
     actions = find_actions(graph, options.actions, options.max_retries)
     check_limits(graph, settings)

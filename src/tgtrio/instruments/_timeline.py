@@ -12,13 +12,14 @@ from typing import IO, Any
 import msgspec
 
 from .._errors import InvalidValueError, shorten
-from .._files import AnyPath
+from .._files import AnyPath, is_foreign
 from .._instrument import Instrument
 from .._results import GraphResult
 from ..report.history import History
 from ._trace import head_of, trace_events
 
 CHUNK = 1 << 20  # bytes that are written together
+MARKS = (b'{"displayTimeUnit":"ms","otherData":{"graph_id":',)  # what `head_of` begins with
 GZIP_LEVEL = 1  # traces repeat themselves: higher levels take far longer, and gain little
 HOOKS = (
     "run_started",
@@ -41,10 +42,11 @@ class Timeline(Instrument):
     ends it, in the Trio thread, which takes some microseconds a task.
 
     Args:
-        path: The file; it is replaced. If its name ends in `.gz` it is compressed.
+        path: The file. A trace that is there already is replaced; another file is not. If its
+            name ends in `.gz` it is compressed.
 
     Raises:
-        InvalidValueError: The file cannot be written.
+        InvalidValueError: The file cannot be written, or there is one that is no such trace.
     """
 
     def __init__(self, path: AnyPath) -> None:
@@ -73,6 +75,10 @@ def check_writable(path: AnyPath) -> None:
         raise _refusal(path, "it is a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _refusal(path, "its folder takes no new files")
+    if is_foreign(target, MARKS):
+        raise _refusal(
+            path, "a file is there that is no trace of tgtrio; remove it, or give another name"
+        )
 
 
 def _refusal(path: AnyPath, reason: str) -> InvalidValueError:

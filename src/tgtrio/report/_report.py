@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from .._errors import InvalidTypeError, InvalidValueError, shorten
-from .._files import AnyPath, write_atomically
+from .._files import AnyPath, is_foreign, write_atomically
 from .._results import GraphResult
 from ._page import check_installed, page_of
 from .history import History
+
+MARKS = (b"<!DOCTYPE html>", b'<meta name="generator" content="tgtrio ')  # of the template
 
 
 class Report(History):
@@ -19,14 +21,15 @@ class Report(History):
     written then, that is logged, and the run ends as it would have.
 
     Args:
-        path: The file. One that is there already is replaced.
+        path: The file. A report that is there already is replaced; another file is not.
 
     Attributes:
         path: The file.
         written: Has it been written?
 
     Raises:
-        InvalidTypeError, InvalidValueError: `path` is none, or no file could be written there.
+        InvalidTypeError, InvalidValueError: `path` is none, no file could be written there, or
+            there is one that is no report.
         MissingExtraError: jinja2 is not installed.
     """
 
@@ -70,6 +73,8 @@ def check_path(path: object) -> None:
         problem = f"there is no directory {shorten(folder)}"
     elif not os.access(folder, os.W_OK) or (os.path.exists(target) and not os.path.isfile(target)):
         problem = "there is no permission"
+    elif is_foreign(target, MARKS):
+        problem = "a file is there that is no report of tgtrio; remove it, or give another name"
     else:
         return
     raise InvalidValueError(f"{shorten(os.fspath(path))} cannot be written: {problem}")
