@@ -24,8 +24,6 @@ WORK = """
 
     import trio
 
-    from tgtrio._actions import Actions
-
     async def double(args):
         return args["n"] * 2
 
@@ -76,7 +74,6 @@ WORK = """
 
     service = Service(3)
     table = {"double": double, "python": loud}
-    registry = Actions({"double": double})
     odd = {"cycle": lambda args: CYCLE, "broken": lambda args: Broken()}
 
     CYCLE = []
@@ -198,7 +195,6 @@ def test_the_users_own_shell_is_not_checked(tgtrio: Command, graph_file: Write) 
     [
         ("work", "double", 14),
         ("work:table", "double", 14),
-        ("work:registry", "double", 14),
         ("work:service", "times", 21),
         ("work:service.times.__self__", "times", 21),
     ],
@@ -211,7 +207,7 @@ def test_actions_come_from_what_is_named(
     assert ended.document["results"]["a"]["response"] == response
 
 
-@pytest.mark.parametrize("path", ["work", "work:table", "work:registry", "work:service"])
+@pytest.mark.parametrize("path", ["work", "work:table", "work:service"])
 def test_built_in_actions_are_there_beside_the_users(
     tgtrio: Command, graph_file: Write, path: str
 ) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
-from .._actions import Action, resolve_actions
+from .._actions import Action, Actions, resolve_actions
 from .._errors import InvalidTypeError, UnknownActionError, nearest, shorten
 from .._graph import TaskGraph
 from .._graph_file import read_graph_file
@@ -104,11 +105,16 @@ def _provides(own: object, name: str) -> bool:
 
 
 def load_object(path: str) -> object:
-    """The object that `module:object` names, or the module that `module` names."""
+    """The object that `module:object` names; of `module` its one tgtrio.Actions, or else itself.
+
+    Raises:
+        UsageError: There is none, it cannot be one that does the work, or the module has several.
+    """
     module_name, _, name = path.partition(":")
     if not module_name:
         raise UsageError(f"--actions {path}: write MODULE:OBJECT")
-    found: object = _import(path, module_name)
+    module = _import(path, module_name, name)
+    found: object = module if name else _registry_in(module, path)
     for part in filter(None, name.split(".")):
         if not hasattr(found, part):
             raise UsageError(
@@ -125,20 +131,56 @@ def load_object(path: str) -> object:
     return found
 
 
-def _import(path: str, module_name: str) -> ModuleType:
+def _registry_in(module: ModuleType, path: str) -> object:
+    """The registry in a module: beside it the bare functions would lack their policies."""
+    names = list(_registries(module).values())
+    if len(names) > 1:
+        some = ", ".join(f"{module.__name__}:{name}" for name in names)
+        raise UsageError(f"--actions {path}: it holds several tgtrio.Actions; name one: {some}")
+    return getattr(module, names[0]) if names else module
+
+
+def _registries(module: ModuleType | None) -> dict[int, str]:
+    """The first name of each tgtrio.Actions in a module."""
+    found: dict[int, str] = {}
+    for name, value in () if module is None else vars(module).items():
+        if isinstance(value, Actions):
+            found.setdefault(id(value), name)
+    return found
+
+
+def _import(path: str, module_name: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except (Exception, SystemExit) as exc:  # whatever the user's module does when imported
-        if isinstance(exc, ModuleNotFoundError) and _is_part(exc.name, module_name):
+        missing = exc.name if isinstance(exc, ModuleNotFoundError) else None
+        if module_name.startswith("."):  # what Python says of it is not for people
+            missing = module_name
+        if missing is not None and _is_part(missing, module_name):
             raise UsageError(
-                f"--actions {path}: there is no module {shorten(exc.name)}, neither in the "
-                "current directory nor installed"
+                f"--actions {path}: there is no module {shorten(missing)}, neither in the "
+                f"current directory nor installed{_instead(module_name, name)}"
             ) from exc
         raise UsageError(f"--actions {path}: importing it raised {where(exc)}") from exc
 
 
-def _is_part(name: str | None, module_name: str) -> bool:
-    return name is not None and f"{module_name}.".startswith(f"{name}.")
+def _instead(module_name: str, name: str) -> str:
+    """What was meant by a file name, or by a dot in place of the colon."""
+    if module_name.endswith(".py"):
+        given = module_name.removesuffix(".py")
+        parts = os.path.basename(given) if os.path.isabs(given) else given
+        meant = ".".join(part for part in re.split(r"[/\\]", parts) if part.strip("."))
+        names = list(_registries(sys.modules.get(meant)).values())
+        chosen = name or (names[0] if len(names) == 1 else "")
+        return f"; write {meant}:{chosen}" if chosen else f"; write {meant}, or {meant}:OBJECT"
+    parent, _, last = module_name.rpartition(".")
+    if not name and parent and hasattr(sys.modules.get(parent), last):
+        return f"; did you mean {parent}:{last}?"
+    return ""
+
+
+def _is_part(name: str, module_name: str) -> bool:
+    return f"{module_name}.".startswith(f"{name}.")
 
 
 def where(exc: BaseException) -> str:

@@ -39,7 +39,8 @@ class RunOptions:
     ----------
     actions
         MODULE:OBJECT, what does the work: a mapping of names to functions, an object with
-        methods, a tgtrio.Actions, or MODULE alone. The current directory is searched first.
+        methods, or a tgtrio.Actions. MODULE alone: the one tgtrio.Actions in it, or, where there
+        is none, its functions. The current directory is searched first.
     max_parallel
         How many tasks run at once, instead of the graph's own limit.
     cap
