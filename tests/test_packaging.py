@@ -246,6 +246,11 @@ def test_an_extra_that_names_this_project_names_extras_that_exist() -> None:
     assert named <= set(extras)
 
 
+def test_the_command_alone_brings_what_its_options_need() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert {*extras["report"], *extras["yaml"]} <= set(extras["cli"])
+
+
 def test_the_package_needs_none_of_its_extras() -> None:
     """Also not what happens to be installed beside it."""
     absent = ("yaml", "rich", "cyclopts", "Cython", "setuptools", "pytest")

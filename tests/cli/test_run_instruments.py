@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,17 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"tgtrio: {option} 'no/such/file' cannot be written: ")
     assert not (here / "made").exists()
+
+
+def test_without_jinja2_it_says_what_to_install(
+    tgtrio: Command, graph_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    ended = tgtrio("run", graph_file(call_python("a", "math:floor", 1)), "--report", "run.html")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "tgtrio: --report: a report needs the package jinja2: pip install 'tgtrio[report]'\n"
+    )
 
 
 OUTPUTS = ("--store", "--report", "--timeline", "--events")

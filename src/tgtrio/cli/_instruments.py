@@ -55,7 +55,9 @@ def make_instruments(options: RunOptions) -> list[Instrument]:
         if path is not None:
             try:
                 instruments.append(make(path))
-            except (InvalidTypeError, InvalidValueError, MissingExtraError) as exc:
+            except MissingExtraError as exc:
+                raise UsageError(f"{option}: {exc}") from exc
+            except (InvalidTypeError, InvalidValueError) as exc:
                 raise UsageError(f"{option} {exc}") from exc
     if options.verbose:
         instruments.append(Logging(level=logging.DEBUG))
