@@ -71,6 +71,12 @@ def test_an_unknown_command_is_explained(tgtrio: Command) -> None:
     assert ended.err.endswith("Try: tgtrio --help\n")
 
 
+@pytest.mark.parametrize("module", ["tgtrio", "tgtrio.cli"])
+def test_the_package_can_be_run_as_a_module(module: str) -> None:
+    done = in_a_process("-m", module, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"tgtrio {__version__}\n", "")
+
+
 @pytest.mark.parametrize("package", ["rich", "cyclopts"])
 def test_without_the_extra_the_command_says_what_to_install(package: str) -> None:
     code = (
