@@ -115,9 +115,14 @@ def read_options(options: RunOptions) -> dict[str, Any]:
         raise UsageError(f"--timeout: {shorten(options.timeout)} is no number of seconds above 0")
     if not 0 <= options.grace < math.inf:
         raise UsageError(f"--grace: {shorten(options.grace)} is no number of seconds")
-    for option in ("durability", "reuse") if options.store is None else ():
-        if (value := getattr(options, option)) not in (None, "run"):
-            raise UsageError(f"--{option} {value}: there is no store; add --store FILE")
+    needy = {
+        "--durability": options.durability,
+        "--reuse": None if options.reuse == "run" else options.reuse,
+        "--run-id": options.run_id,
+    }
+    for option, value in needy.items() if options.store is None else ():
+        if value is not None:
+            raise UsageError(f"{option} {value}: there is no store; add --store FILE")
     settings: dict[str, Any] = {
         "run_id": options.run_id,
         "reuse": options.reuse,
