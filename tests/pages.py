@@ -1,7 +1,7 @@
 """What the pages show: their blocks, and how each is run.
 
-* A `python` block is a complete program. It runs by itself, in virtual time; where it promises
-  output, in comments behind `print` or at its end, it must print that.
+* A `python` block is a complete program. It runs by itself, in virtual time, and must print what it
+  promises in comments behind `print` or at its end: that, letter by letter, and nothing else.
 * A block whose first line is a comment with the name of a file is that file.
 * The lines of a `console` block that begin with `$ ` are commands. The lines after one, if there
   are any, are its output, where `...` stands for whatever is there. One that shows no output must
@@ -99,14 +99,6 @@ def promised_output(source: str) -> list[str]:
         for token in tokens
         if token.type == tokenize.COMMENT and token.start[0] in printing
     ]
-
-
-def tell(line: str) -> str:
-    """A line as a comment may put it: of a dict of counts, those that are not zero."""
-    if not line.startswith("{"):
-        return line
-    counts: dict[str, int] = ast.literal_eval(line)
-    return ", ".join(f"{n} {name}" for name, n in counts.items() if n)
 
 
 def commands(source: str) -> Iterator[tuple[str, str]]:
