@@ -123,7 +123,7 @@ class TaskGraph:
 
     @property
     def nodes(self) -> Mapping[str, TaskNode]:
-        """Task id to `TaskNode`, in the order of insertion: a live, read-only view."""
+        """A live, read-only view of the tasks by their ids, in the order of insertion."""
         return NodeView(self)  # kept, it would tie the graph to itself
 
     def __copy__(self) -> Self:
