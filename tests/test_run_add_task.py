@@ -34,6 +34,7 @@ from tgtrio import (
 
 from .diaries import Diary
 from .runs import Meter, graph_of, nap, raises, returns, sleeps, states, task
+from .stores import until
 
 PLAIN: dict[str, Any] = {"max_retries": 0, "idempotent": False}
 
@@ -388,6 +389,30 @@ async def test_a_store_keeps_it_and_a_resumed_run_is_served_from_it(
     assert result.ok
     assert calls == ["a", "b", "stop", "go on"]
     assert result.results["b"].cached
+
+
+async def test_a_resumed_run_does_not_repeat_it_whether_it_shares_its_work_or_not(
+    tmp_path: Path,
+) -> None:
+    calls: list[str] = []
+
+    async def work(args: dict[str, Any], context: Any) -> None:
+        calls.append(context.task_id)
+
+    async def live(store: RawStore) -> None:
+        async with open_run(
+            graph_of("a"), {"work": work, "wait": sleeps(9)}, store=store, run_id="r"
+        ) as run:
+            await until(lambda: run.statistics()["states"]["succeeded"] == 1)
+            run.add_task("b", "work", **PLAIN)
+            await until(lambda: run.statistics()["states"]["succeeded"] == 2)
+            run.add_task("c", "wait", **PLAIN)
+            run.cancel()
+
+    with RawStore(tmp_path / "s.db") as store:
+        for _ in range(2):
+            await live(store)
+    assert calls == ["a", "b"]
 
 
 # What is refused, and leaves everything as it was

@@ -125,7 +125,7 @@ class Growth:
         """It may follow equal work, and equal work may follow it."""
         parts = self._parts
         shares = parts.sharing.shares(rank)
-        parts.admission.keyed.append(shares)
+        parts.admission.keyed.append(shares or parts.sharing.asks_caches)
         if not shares:
             return
         parts.flags[rank] |= _SHARES

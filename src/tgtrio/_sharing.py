@@ -96,6 +96,11 @@ class Sharing:
             and not self._opted_out[self._plan.action[rank]]
         )
 
+    @property
+    def asks_caches(self) -> bool:
+        """May a response that a task needs be there before the run, whether it shares or not?"""
+        return bool(self._caches)
+
     def adopt(self, rank: int, args: Mapping[str, Any]) -> None:
         """A task has begun without being asked about; from now on equal ones follow it."""
         key = self._learn_key(rank, args)
