@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tgtrio import (
     CrashLoopError,
@@ -76,6 +77,24 @@ async def test_nor_is_what_is_the_same_work(store: RawStore, calls: Calls) -> No
     result = await run_graph(graph, {"work": calls}, store=store)
     assert states(result) == {"bad": "failed", "twin": "failed", "alone": "succeeded"}
     assert "task 'bad', which is the same work, was in flight" in result.results["twin"].error
+
+
+async def test_nor_is_it_when_it_is_added_to_the_run(store: RawStore, calls: Calls) -> None:
+    crash_often(store, 10, "bad")
+    async with open_run(TaskGraph("g"), {"work": calls}, store=store) as run:
+        run.add_task(**named("early"), action_name="work")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        for one in named("bad", idempotent=True), named("next", "bad"):
+            run.add_task(**one, action_name="work")
+        run.add_task(**named("twin", args={"id": "bad"}), action_name="work")
+        run.add_task(**named("alone", args={"id": "bad"}, idempotent=False), action_name="work")
+    assert states(await run.wait()) == {
+        "early": "succeeded",
+        "bad": "failed",
+        "next": "aborted",
+        "twin": "failed",
+        "alone": "succeeded",
+    }
 
 
 async def test_nine_crashes_are_not_enough(store: RawStore, calls: Calls) -> None:

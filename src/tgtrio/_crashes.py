@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ._endings import Endings
 from ._errors import CrashLoopError, shorten
@@ -13,10 +13,8 @@ from ._plan import Plan
 MOST_CRASHES = 10  # in a row, without progress, until a task that was in flight is given up
 
 
-def give_up_crashers(
-    plan: Plan, crashes: Mapping[str, int], shares: Callable[[int], bool], endings: Endings
-) -> None:
-    """Fail them, and what is the same work.
+class CrashLoops:
+    """Fails what has crashed the program too often, and what is the same work.
 
     Args:
         plan: The graph.
@@ -24,20 +22,36 @@ def give_up_crashers(
         shares: May the work of a task be that of another one?
         endings: Of the run.
     """
-    often = {task_id: count for task_id, count in crashes.items() if count >= MOST_CRASHES}
-    if not often:
-        return
-    keys = [key_of(node) if shares(rank) else None for rank, node in enumerate(plan.nodes)]
-    equal = {
-        key: node.task_id
-        for key, node in zip(keys, plan.nodes, strict=True)
-        if key is not None and node.task_id in often
-    }
-    for rank, (key, node) in enumerate(zip(keys, plan.nodes, strict=True)):
-        one = node.task_id if node.task_id in often else equal.get(key or "")
-        if one is not None:
-            failure = endings.describe(_crash_loop(node.task_id, one, often[one]))
-            endings.unstarted(rank, Ending.ERROR, failure, for_good=True)
+
+    def __init__(
+        self,
+        plan: Plan,
+        crashes: Mapping[str, int],
+        shares: Callable[[int], bool],
+        endings: Endings,
+    ) -> None:
+        self._plan, self._shares, self._endings = plan, shares, endings
+        self._often = {task: count for task, count in crashes.items() if count >= MOST_CRASHES}
+        self._crashers: dict[str, str] = {}  # by key
+
+    def give_up(self, ranks: Sequence[int]) -> None:
+        """Look at these tasks, before any of them starts."""
+        if not self._often:
+            return
+        nodes = [self._plan.nodes[rank] for rank in ranks]
+        keys = [
+            key_of(node) if self._shares(rank) else None
+            for rank, node in zip(ranks, nodes, strict=True)
+        ]
+        for key, node in zip(keys, nodes, strict=True):
+            if key is not None and node.task_id in self._often:
+                self._crashers[key] = node.task_id
+        for rank, key, node in zip(ranks, keys, nodes, strict=True):
+            name = node.task_id
+            one = name if name in self._often else self._crashers.get(key or "")
+            if one is not None:
+                failure = self._endings.describe(_crash_loop(name, one, self._often[one]))
+                self._endings.unstarted(rank, Ending.ERROR, failure, for_good=True)
 
 
 def _crash_loop(task_id: str, crasher: str, count: int) -> CrashLoopError:

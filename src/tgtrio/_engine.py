@@ -22,7 +22,6 @@ from ._breakers import Breakers
 from ._cache import ResponseCache
 from ._chronicle import Chronicle
 from ._columns import PastEnds
-from ._crashes import give_up_crashers
 from ._crew import Crew
 from ._dispatch import SliceClock
 from ._durable import Durable
@@ -210,10 +209,8 @@ class Engine(Interruptible):
             parts.admission.serve_past()
             self._set_timers(parts)
             parts.guards.attach(parts.dispatch)
-            if self._durable is not None and self._durable.journal is not None:
-                give_up_crashers(
-                    self.plan, self._durable.journal.crashes, parts.sharing.shares, parts.endings
-                )
+            if parts.crash_loops is not None:
+                parts.crash_loops.give_up(range(len(self.plan)))
             if parts.watch is not None:
                 parts.watch.begin()
             await self._look_up_shared(parts)

@@ -72,6 +72,8 @@ class Growth:
             self._bind()
         self._add_to_queue(rank, node, policy, lane)
         self._share(rank, number)
+        if parts.crash_loops is not None:
+            parts.crash_loops.give_up([rank])
         if flags & EXPIRES:
             assert node.deadline is not None
             parts.timers.at(parts.clock.trio(node.deadline), partial(self._expire, rank))

@@ -25,6 +25,7 @@ from ._breakers import Breakers
 from ._cache import CacheOfExecutor, CacheOfPast, ResponseCache
 from ._chronicle import Chronicle
 from ._columns import ClockMap, Columns, TaskResults
+from ._crashes import CrashLoops
 from ._dispatch import flags_of, kinds_of, make_dispatch
 from ._durable import Durable
 from ._endings import Endings
@@ -158,6 +159,7 @@ class Parts:
         self._caches = self._make_caches(cache, journal)
         self.sharing = self._make_sharing()
         self.endings = self._make_endings()
+        self.crash_loops = None if journal is None else self._make_crash_loops(journal)
         self.admission = self._make_admission(self._mark_keyed(self.flags, journal))
         self.attempts = self._make_attempts(graph.graph_id, run_id, limit)
         self.dispatch = make_dispatch(
@@ -344,6 +346,9 @@ class Parts:
             changed=self._run.changed,
             outside=sys.exception(),
         )
+
+    def _make_crash_loops(self, journal: Journal) -> CrashLoops:
+        return CrashLoops(self._plan, journal.crashes, self.sharing.shares, self.endings)
 
     def _make_admission(self, keyed: bytearray) -> Admission:
         return Admission(
