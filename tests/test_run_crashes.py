@@ -12,7 +12,10 @@ import trio
 
 from tgtrio import (
     CrashLoopError,
+    Instrument,
     RawStore,
+    Run,
+    RunInfo,
     TaskGraph,
     TaskState,
     open_run,
@@ -95,6 +98,24 @@ async def test_nor_is_it_when_it_is_added_to_the_run(store: RawStore, calls: Cal
         "twin": "failed",
         "alone": "succeeded",
     }
+
+
+async def test_nor_before_the_run_has_begun(store: RawStore, calls: Calls) -> None:
+    """Whatever wants a worker in this moment, as an order through the handle does."""
+
+    class Orders(Instrument):
+        def run_started(self, info: RunInfo) -> None:
+            runs[-1].set_max_parallel(5)
+
+    runs: list[Run] = []
+    for _ in range(10):  # Trio resumes its tasks in any order
+        crash_often(store, 10, "bad")
+        orders = open_run(
+            graph_of(named("bad")), {"work": calls}, store=store, instruments=[Orders()]
+        )
+        async with orders as run:
+            runs.append(run)
+    assert calls == {}
 
 
 async def test_nine_crashes_are_not_enough(store: RawStore, calls: Calls) -> None:

@@ -66,8 +66,9 @@ class Crew:
             self.lanes.set_limit(limit)
 
     def begin(self, nursery: trio.Nursery, dispatch: Dispatch) -> None:
-        """From now on Trio tasks are started."""
+        """From now on Trio tasks are started, but workers only once one has been."""
         self._nursery, self._dispatch = nursery, dispatch
+        self._looks(WAKING)  # whoever has work for a worker waits until `start_worker`
         early, self._early = self._early, []
         for function in early:
             self.spawn(function)
