@@ -14,6 +14,7 @@ from tgtrio import (
     InvalidTypeError,
     InvalidValueError,
     Run,
+    RetryPolicy,
     RunFinishedError,
     UnknownActionError,
     UnknownTaskError,
@@ -365,6 +366,84 @@ def test_the_door_is_shut_when_trio_is_gone() -> None:
     run = trio.run(main)
     with pytest.raises(RunFinishedError, match="is over, and so is Trio"):
         run.from_thread(run.statistics)
+
+
+# Cancelling from where the run asks somebody
+
+
+async def test_a_task_is_cancelled_while_it_is_asked_whether_to_try_it_again(
+    autojump_clock: MockClock,
+) -> None:
+    def hopeless(error: Exception) -> bool:
+        run.cancel("a", branch=True, reason="the login has expired")
+        return True
+
+    graph = graph_of(
+        "a", task("b", "a", action_name="bad", max_retries=3), task("c", "b"), "d", "e"
+    )
+    actions = {"work": sleeps(1), "bad": raises()}
+    with trio.fail_after(60):
+        async with open_run(graph, actions, retry=RetryPolicy(retry_on=hopeless)) as run:
+            pass
+        result = await run.wait()
+    assert states(result) == {
+        "a": "succeeded",
+        "b": "cancelled",
+        "c": "cancelled",
+        "d": "succeeded",
+        "e": "succeeded",
+    }
+    assert result.results["b"].error == (
+        "the task was cancelled: the login has expired; "
+        "its last attempt failed with ValueError: broken"
+    )
+
+
+@pytest.mark.parametrize("asked", range(1, 9))
+async def test_a_safety_rule_may_cancel_the_very_task_that_it_is_asked_about(
+    autojump_clock: MockClock, asked: int
+) -> None:
+    class Rule:
+        count = 0
+
+        def should_abort(self) -> bool:
+            self.count += 1
+            if self.count == asked + 1:  # the first time before anything starts
+                run.cancel("b")
+            return False
+
+        def get_abort_reason(self) -> None:
+            return None
+
+    graph = graph_of("a", task("b", action_name="bad", max_retries=5), "c", task("d", "c"))
+    actions = {"work": sleeps(1), "bad": raises()}
+    with trio.fail_after(600):
+        async with open_run(graph, actions, abort_monitor=Rule()) as run:
+            pass
+        ends = states(await run.wait())
+    assert ends == {"a": "succeeded", "b": "cancelled", "c": "succeeded", "d": "succeeded"}
+
+
+async def test_a_run_that_a_safety_rule_cancels_starts_nothing_more(
+    autojump_clock: MockClock,
+) -> None:
+    class Rule:
+        def should_abort(self) -> bool:
+            if started:
+                run.cancel()
+            return False
+
+        def get_abort_reason(self) -> None:
+            return None
+
+    async def work(args: dict[str, Any]) -> None:
+        started.append(1)
+
+    started: list[int] = []
+    async with open_run(graph_of("a", "b"), {"work": work}, abort_monitor=Rule()) as run:
+        pass
+    assert states(await run.wait()) == {"a": "succeeded", "b": "cancelled"}
+    assert len(started) == 1
 
 
 # What instruments are told

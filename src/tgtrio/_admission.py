@@ -29,7 +29,7 @@ NOBODY = -1
 
 @attrs.define(eq=False, kw_only=True)
 class Admission:
-    """The gatekeepers of one run, in the order in which they are asked.
+    """The gatekeepers of one run, in the order in which they are asked: the safety rules first.
 
     Attributes:
         keyed: For each task, whether `sharing` must be asked.
@@ -46,11 +46,13 @@ class Admission:
     guards: Guards
     endings: Endings
 
+    def is_stopped(self) -> bool:
+        """Do the safety rules want the run to stop, or did one end it by its handle?"""
+        assert self.watch is not None
+        return self.watch.check() or self.queue.stopped
+
     def admit(self, rank: int, kind: int) -> tuple[int, dict[str, Any]]:
         """The task that may start an attempt now, mostly this one, and its arguments; or NOBODY."""
-        if self.watch is not None and self.watch.check():
-            self.queue.give_back(rank)
-            return NOBODY, {}
         args = self.arguments(rank)
         if self.keyed[rank]:
             leader = self.sharing.admit(rank, args)

@@ -90,6 +90,8 @@ class Attempts:
     _watched: dict[int, Pump] = attrs.field(init=False, factory=dict)
     # What a plain function has returned and is still to be awaited, by rank.
     _begun: dict[int, Any] = attrs.field(init=False, factory=dict)
+    # About which safety rules or `retry_on` are being asked: they may cancel the very task.
+    _asked: int = attrs.field(init=False, default=-1)
     _not_begun: set[int] = attrs.field(init=False, factory=set)  # their starts are being written
 
     def not_begun(self, rank: int) -> bool:
@@ -111,6 +113,8 @@ class Attempts:
                 self.queue.give_back(rank)
                 self.expire(rank)
                 return None
+            if self.admission.watch is not None and self._is_stopped(rank):
+                return None
             admitted, args = self.admission.admit(rank, pump.kind)
         except BaseException:
             pump.task = -1  # a defect, and not this task's
@@ -123,6 +127,25 @@ class Attempts:
         if on_disk is None and (action.is_async or action.inline):
             return True
         return self._attempt(pump, action, admitted, args, on_disk)
+
+    def _is_stopped(self, rank: int) -> bool:
+        """Ask the safety rules. True: the task has been given back, or ended."""
+        self._asked = rank
+        try:
+            stopped = self.admission.is_stopped()
+        finally:
+            self._asked = -1
+        if stopped or rank in self._dooms:
+            self.queue.give_back(rank)
+            self._end_doomed(rank)
+            return True
+        return False
+
+    def _end_doomed(self, rank: int) -> None:
+        """End a task that was cancelled in a moment in which nothing of it was in flight."""
+        doom = self._dooms.pop(rank, None)
+        if doom is not None:
+            self.endings.unstarted(rank, doom.ending, Failure(doom.reason))
 
     def _overdue(self, rank: int) -> bool:
         """Its timer is late: something kept the event loop busy."""
@@ -218,8 +241,9 @@ class Attempts:
         """Cancel the task in flight; the first cause holds, the end of the run among them."""
         if not pump.doom and not self.is_over():
             self._dooms[pump.task] = doom
-            pump.doom = 1
-            pump.scope.cancel()
+            if pump.task != self._asked:
+                pump.doom = 1
+                pump.scope.cancel()
 
     def doom_lane(self, lane: Lane, rank: int, doom: Doom) -> bool:
         """Cancel the task in flight in a thread lane; False if it is not this one."""
@@ -260,7 +284,12 @@ class Attempts:
         if pump.doom or self.is_over():
             self._end_cancelled(pump.task, pump.generation, error)
         else:
-            self.endings.failed(pump.task, pump.generation, Ending.ERROR, error)
+            rank = self._asked = pump.task
+            try:
+                self.endings.failed(rank, pump.generation, Ending.ERROR, error)
+            finally:
+                self._asked = -1
+            self._end_doomed(rank)
 
     @enable_ki_protection
     def settle(self, pump: Ended, error: Exception | None, cancelled: bool) -> None:

@@ -293,6 +293,8 @@ class Steering:
             parts.lanes.cancel(rank, doom)  # a lane has taken it meanwhile
 
     def _doomed(self, rank: int, doom: Doom) -> bool:
+        if self._parts.queue.state(rank) != RUNNING:
+            return False
         for pump in self._engine.crew.pumps:
             if pump.task == rank:
                 self._parts.attempts.doom(pump, doom)
