@@ -201,6 +201,16 @@ async def test_many_failures_are_shown_once_for_each_kind(
     assert "and 200 more; find them by name above" in page.text
 
 
+async def test_an_error_that_names_its_task_is_one_kind(
+    path: Path, autojump_clock: MockClock
+) -> None:
+    tasks = [task(f"t{n}", max_retries=1, task_timeout_ms=50) for n in range(30)]
+    page, _ = await reported(path, graph_of(*tasks), {"work": sleeps(9)}, breaker=None)
+    assert "task ...: attempt 2 timed out after 50 ms 30 tasks of work" in page.text
+    retries = page.text[page.text.rindex("Retries") :]
+    assert retries.count("task ...: attempt 1 timed out after 50 ms") == 1
+
+
 async def test_a_traceback_is_not_endless(path: Path) -> None:
     async def work(args: dict[str, Any]) -> None:
         raise ValueError("x" * 1_000_000)

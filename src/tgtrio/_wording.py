@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from ._errors import shorten
+
 MOST = 200  # characters of an id, or of another text that should be short
 _AGE = 3_600 * 24 * 365 * 1_000  # seconds; what is said to have taken longer was tampered with
 
@@ -24,6 +28,14 @@ def _escape(char: str) -> str:
 def cut(text: str, most: int = MOST) -> str:
     """The text, or what there is room for."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def nameless(error: str, task_id: str) -> str:
+    """The error with `...` for the task's own id, so that the same of several tasks is alike."""
+    error = error.replace(shorten(task_id), "...")  # as errors of this library name it
+    if len(task_id) < 3 or task_id.isalpha() or task_id not in error:
+        return error  # an id that may be a word like others is known by its quotes only
+    return re.sub(rf"(?<!\w){re.escape(task_id)}(?!\w)", "...", error)
 
 
 def count(number: int) -> str:

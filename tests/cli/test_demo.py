@@ -198,7 +198,8 @@ def test_a_count_that_is_not_made_is_a_failure(
     ended = tgtrio("demo", "tree")
     assert ended.code == 1
     assert ended.out.startswith("census of tree: failed after ")
-    assert "  total\n      OSError: no sum\n" in ended.out
+    (told,) = [line for line in ended.out.splitlines() if line.startswith("  4 tasks: pkg/")]
+    assert f"{told}\n      OSError: no sum\n" in ended.out  # of all packages and the total
 
 
 def test_by_default_the_standard_library_is_counted() -> None:

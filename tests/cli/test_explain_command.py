@@ -243,6 +243,19 @@ def test_what_the_end_of_the_run_cut_short_is_told_by_reason(
     ]
 
 
+def test_an_error_that_names_its_task_is_told_once_for_all(
+    tgtrio: Command, store: RawStore
+) -> None:
+    late = [row(f"t{n}", "failed", error=f"task 't{n}': attempt 1 timed out") for n in range(30)]
+    put(store, *late, run_id="r")
+    lines = tgtrio("explain", "jobs").out.splitlines()
+    assert lines[3:6] == [
+        "  30 tasks failed: t0, t1, t2 and 27 more",
+        "      task ...: attempt 1 timed out",
+        "",
+    ]
+
+
 def test_a_failure_of_before_the_run_was_resumed_says_so(tgtrio: Command, store: RawStore) -> None:
     put(store, row("a", "failed"), run_id="r", state=None, total=2)
     put(store, run_id="r", state=None, total=2)

@@ -10,6 +10,7 @@ import attrs
 
 from .._results import GraphResult, TaskResult
 from .._states import TaskState
+from .._wording import nameless
 
 MOST_FAILURES = 20
 MOST_SLOWEST = 5
@@ -49,18 +50,43 @@ class Fold:
 
 
 @attrs.define
+class Failure:
+    """Tasks that failed by themselves with one error, whatever it calls them.
+
+    Attributes:
+        error: The error; without the ids where it names several tasks.
+        named: The first of them.
+        count: How many there are.
+        attempts: How often each was tried.
+    """
+
+    error: str
+    named: list[str] = attrs.field(factory=list)
+    count: int = 0
+    attempts: set[int] = attrs.field(factory=set)
+
+    def add(self, task: TaskResult, alike: str) -> None:
+        self.count += 1
+        self.attempts.add(task.attempts)
+        if len(self.named) < MOST_NAMED:
+            self.named.append(task.task_id)
+        if task.error != self.error:
+            self.error = alike
+
+
+@attrs.define
 class Digest:
     """The parts of a result that a summary shows.
 
     Attributes:
-        failures: The first tasks that failed by themselves.
+        failures: The tasks that failed by themselves, by the error without their ids.
         by_root: Tasks that never ran, by the task at the root of it.
         by_reason: Other tasks without success, by their error.
         slowest: The tasks whose last attempt took longest, the longest first.
         attempts: How often an action was called.
     """
 
-    failures: list[TaskResult] = attrs.field(factory=list)
+    failures: dict[str, Failure] = attrs.field(factory=dict)
     by_root: dict[str, Fold] = attrs.field(factory=dict)
     by_reason: dict[str, Fold] = attrs.field(factory=dict)
     slowest: list[TaskResult] = attrs.field(factory=list)
@@ -91,8 +117,8 @@ def _count(found: Digest, task: TaskResult) -> None:
     found.late += task.late
     found.deadlines_missed += task.deadline_missed
     if task.state is TaskState.FAILED:
-        if len(found.failures) < MOST_FAILURES:
-            found.failures.append(task)
+        alike = nameless(task.error, task.task_id)
+        found.failures.setdefault(alike, Failure(task.error)).add(task, alike)
     elif not task.success:
         folds, key = found.by_reason, task.error
         if task.caused_by is not None:

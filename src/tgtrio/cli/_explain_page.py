@@ -15,6 +15,7 @@ from .._states import TaskState
 from .._store_explain import run_says
 from .._store_journal import FINISHED, RUNNING
 from .._store_records import RootFailure, StoredRun
+from .._wording import nameless
 from ..instruments._picture import STYLES
 from ._digest import MOST_FAILURES, MOST_NAMED
 from ._stores import graph_of, states_of
@@ -27,8 +28,14 @@ class Fold:
     """Root failures that ended in one state for one reason; the first took most along."""
 
     state: TaskState
-    error: str
+    alike: str
     roots: list[RootFailure] = attrs.field(factory=list)
+
+    @property
+    def error(self) -> str:
+        """The reason; without the ids where it names several tasks."""
+        errors = {_reason(root) for root in self.roots}
+        return errors.pop() if len(errors) == 1 else self.alike
 
     @property
     def took_along(self) -> int:
@@ -39,13 +46,16 @@ def fold(roots: Sequence[RootFailure]) -> list[Fold]:
     """What is told together: failures first, then what took most along, then what is most."""
     folds: dict[tuple[TaskState, str], Fold] = {}
     for root in roots:
-        failed = root.state is TaskState.FAILED
-        error = root.error if failed else root.error.partition("\n")[0]
-        folds.setdefault((root.state, error), Fold(root.state, error)).roots.append(root)
+        alike = nameless(_reason(root), root.task_id)
+        folds.setdefault((root.state, alike), Fold(root.state, alike)).roots.append(root)
     return sorted(
         folds.values(),
         key=lambda one: (one.state is not TaskState.FAILED, -one.took_along, -len(one.roots)),
     )
+
+
+def _reason(root: RootFailure) -> str:
+    return root.error if root.state is TaskState.FAILED else root.error.partition("\n")[0]
 
 
 def overview(run: StoredRun, folds: Sequence[Fold], origin: str) -> Iterator[RenderableType]:

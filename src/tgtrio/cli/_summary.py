@@ -11,16 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from .._errors import shorten
-from .._results import GraphResult, TaskResult
+from .._results import GraphResult
 from .._states import TaskState
 from .._store_journal import RUNNING
 from ..instruments._picture import STYLES, unicode_of
-from ._digest import Digest, Fold, digest, largest
+from ._digest import MOST_FAILURES, Digest, Failure, Fold, digest, largest
 from ._text import count, counted, duration, ends_of, one_line, plain, visible
 
 ERROR_LINES = 6
 ERROR_LINES_OF_MANY = 3
-MANY = 5  # failures
+MANY = 5  # kinds of failure
 MOST_FOLDS = 10
 WIDEST_BAR = 40
 
@@ -118,27 +118,33 @@ def states(console: Console, result: GraphResult) -> Table:
 
 
 def failures(result: GraphResult, found: Digest) -> RenderableType | None:
-    """The tasks that failed by themselves, each with the first lines of its error."""
+    """The tasks that failed by themselves, by error, each with its first lines."""
     number = result.statistics["states"][TaskState.FAILED.value]
     if not number:
         return None
     table = section(f"Failed: {counted(number, 'task')}", "bold red")
-    most = ERROR_LINES if number <= MANY else ERROR_LINES_OF_MANY
-    for task in found.failures:
-        table.add_row(Padding(_title(task), (0, 0, 0, 2)))
-        lines = ends_of(task.error, most)
+    most = ERROR_LINES if len(found.failures) <= MANY else ERROR_LINES_OF_MANY
+    told = sorted(found.failures.values(), key=lambda one: -one.count)[:MOST_FAILURES]
+    for one in told:
+        table.add_row(Padding(_title(one), (0, 0, 0, 2)))
+        lines = ends_of(one.error, most)
         table.add_row(Padding(Text("\n".join(lines), "red", overflow="fold"), (0, 0, 0, 6)))
-    if number > len(found.failures):
-        more = count(number - len(found.failures))
-        table.add_row(Text(f"  and {more} more; --json tells all", "dim"))
+    if left := number - sum(one.count for one in told):
+        table.add_row(Text(f"  and {count(left)} more; --json tells all", "dim"))
     return table
 
 
-def _title(task: TaskResult) -> Text:
-    text = plain(task.task_id, "bold")
+def _title(failure: Failure) -> Text:
+    """`build  4 attempts`, or `12 tasks: fetch-1, fetch-2, fetch-3 and 9 more`."""
+    text = Text(", ").join([plain(name, "bold") for name in failure.named])
+    if failure.count > 1:
+        text = Text(f"{counted(failure.count, 'task')}: ").append_text(text)
+        if left := failure.count - len(failure.named):
+            text.append(f" and {count(left)} more")
     text.overflow = "fold"
-    if task.attempts > 1:
-        text.append(f"  {task.attempts} attempts", "not bold dim")
+    if len(failure.attempts) == 1 and (attempts := max(failure.attempts)) > 1:
+        each = " each" if failure.count > 1 else ""
+        text.append(f"  {count(attempts)} attempts{each}", "not bold dim")
     return text
 
 

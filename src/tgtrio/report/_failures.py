@@ -10,6 +10,7 @@ import attrs
 from .._errors import CircuitOpenError
 from .._results import GraphResult, TaskResult
 from .._states import ABORTED, CANCELLED, FAILED, SKIPPED, TaskState
+from .._wording import nameless
 from ._text import cut, plural, printable, visible
 from .history import History
 
@@ -47,7 +48,7 @@ class Failed:
 
 @attrs.frozen
 class Reason:
-    """Root failures of one action with one error.
+    """Root failures of one action with one error, whatever it calls them.
 
     Attributes:
         action, error: What they have in common.
@@ -102,19 +103,26 @@ class Failures:
         found: dict[tuple[str, str], list[Failed]] = {}
         for failed in self.roots:
             action = history.record.nodes[failed.place].action_name
-            found.setdefault((action, failed.result.error), []).append(failed)
+            alike = nameless(failed.result.error, failed.result.task_id)
+            found.setdefault((action, alike), []).append(failed)
         reasons = [
             Reason(
                 action=cut(visible(action)),
-                error=cut(visible(" ".join(error.split())), 300),
+                error=cut(visible(" ".join(_error_of(group, alike).split())), 300),
                 tasks=[(one.place, one.result.task_id) for one in group[:5]],
                 count=len(group),
                 took_along=sum(one.took_along for one in group),
                 refused=group[0].refused,
             )
-            for (action, error), group in found.items()
+            for (action, alike), group in found.items()
         ]
         return sorted(reasons, key=lambda one: (one.refused, -one.took_along, -one.count))
+
+
+def _error_of(group: list[Failed], alike: str) -> str:
+    """The error of tasks; without their ids where it names several of them."""
+    first = group[0].result.error
+    return first if all(one.result.error == first for one in group) else alike
 
 
 def outcome(result: GraphResult, failures: Failures, took: str) -> str:

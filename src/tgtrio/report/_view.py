@@ -14,6 +14,7 @@ from .. import _explanation as why
 from .._results import GraphResult
 from .._states import STATES
 from .._version import __version__
+from .._wording import nameless
 from ._failures import MOST_SHOWN, Failures, outcome
 from ._lives import Curve, Totals
 from ._signals import Cause
@@ -275,10 +276,14 @@ def _failed(told: Told, number: int) -> dict[str, Any]:
 def _retries(told: Told) -> dict[str, Any]:
     retries = told.history.retries
     by_error: dict[tuple[str, str], list[float]] = {}
+    texts: dict[tuple[str, str], str] = {}  # with the id, where it is always the same
     record = told.history.record
     for retry in retries:
         action = record.nodes[record.index[retry.task_id]].action_name
-        by_error.setdefault((action, retry.error), []).append(retry.delay)
+        key = action, nameless(retry.error, retry.task_id)
+        by_error.setdefault(key, []).append(retry.delay)
+        if texts.setdefault(key, retry.error) != retry.error:
+            texts[key] = key[1]
     used = told.result.statistics["retry_tokens_used"]
     budget = told.history.info.graph.max_retry_tokens
     groups = sorted(by_error.items(), key=lambda item: -len(item[1]))
@@ -289,13 +294,13 @@ def _retries(told: Told) -> dict[str, Any]:
         "count": len(retries),
         "groups": [
             {
-                "action": cut(visible(action)),
-                "error": cut(visible(" ".join(error.split())), 300),
+                "action": cut(visible(key[0])),
+                "error": cut(visible(" ".join(texts[key].split())), 300),
                 "count": len(delays),
                 "seconds": sum(delays),
                 "took": duration(sum(delays)),
             }
-            for (action, error), delays in groups[:MOST_ROWS]
+            for key, delays in groups[:MOST_ROWS]
         ],
         "more": max(len(groups) - MOST_ROWS, 0),
     }
