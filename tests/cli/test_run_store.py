@@ -125,6 +125,28 @@ def test_a_run_can_be_named(tgtrio: Command, graph_file: Write, calls: list[str]
     assert ended.out.splitlines()[1] == "run monday, resumed, in s.db"
 
 
+def test_a_run_that_failed_says_what_to_do_next(tgtrio: Command, graph_file: Write) -> None:
+    path = graph_file(call_python("a", "math:sqrt", -1))
+    told = tgtrio("run", path).out
+    assert told.endswith("\n\nTo be able to go on with what failed, add --store FILE.\n")
+    told = tgtrio("run", path, "--store", "my store").out
+    (run,) = stored("my store")
+    assert told.splitlines()[-2:] == [
+        "To see why:  tgtrio explain 'my store'",
+        f"To go on, once it is mended:  the same command with --run-id {run.run_id}",
+    ]
+    told = tgtrio("run", path, "--store", "my store", "--run-id", "b").out
+    assert told.splitlines()[-2:] == [
+        "To see why:  tgtrio explain 'my store' --run b",
+        "To go on, once it is mended:  the same command again",
+    ]
+    assert "To " not in tgtrio("run", path, "--store", "my store", "--quiet").out
+
+
+def test_a_run_that_succeeded_says_nothing_more(tgtrio: Command, graph_file: Write) -> None:
+    assert "To " not in tgtrio("run", graph_file(call("a")), *RUN).out
+
+
 def test_a_run_of_another_graph_is_not_taken_up(tgtrio: Command, graph_file: Write) -> None:
     assert tgtrio("run", graph_file(call("a")), *RUN, "--run-id", "r").code == 0
     ended = tgtrio("run", graph_file(call("a"), graph_id="other"), *RUN, "--run-id", "r")

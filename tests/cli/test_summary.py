@@ -122,7 +122,7 @@ def test_the_first_line_says_how_it_ended(
 
 
 def test_the_run_is_named_below_the_first_line_and_how_to_go_on_is_the_last() -> None:
-    text = shown(MIXED, origin="run \x1b[red] resumed", resume="do [b]it\x1b")
+    text = shown(MIXED, origin="run \x1b[red] resumed", more=["To go on:", "  do [b]it\x1b"])
     assert text.splitlines()[:3] == ["g: failed after 2.50 s", r"run \x1b[red] resumed", ""]
     assert text.endswith("OPEN\n\nTo go on:\n  do [b]it\\x1b\n")
 

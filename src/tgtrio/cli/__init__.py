@@ -11,6 +11,7 @@
 | `_stores` | finding a store and a run in it |
 | `_progress`, `_instruments` | the display while it runs; what else watches it |
 | `_digest`, `_summary` | what is told of a result, and how it looks |
+| `_going_on` | what to do next: how a run is explained, and how it goes on |
 | `_census`, `_census_report` | the graph that `tgtrio demo` runs, and its tables |
 | `_builtin_actions`, `_load` | the actions `shell` and `python`; finding the user's own |
 | `_output`, `_text`, `_errors` | the two streams; text that is safe to show; errors, exit codes |

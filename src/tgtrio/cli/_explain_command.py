@@ -15,9 +15,10 @@ from ..instruments._picture import STYLES
 from ._digest import MOST_FAILURES
 from ._errors import ExitCode, UsageError
 from ._explain_page import fold, overview
+from ._going_on import going_on, lines_to_copy
 from ._load import load_graph
 from ._output import console, print_json
-from ._show_command import origin, resume_command
+from ._show_command import origin
 from ._stores import LATEST, find_run, graph_of, opened_store, states_of
 from ._summary import show
 from ._text import cut, ends_of, plain, visible
@@ -50,7 +51,8 @@ def explain(
         more = {"traceback": frames} if traceback else {}
         print_json({**_about(run), **told, **more})
     else:
-        how = next_step(run, path, graph_file or "GRAPH")
+        succeeded = told.state is TaskState.SUCCEEDED
+        how = None if succeeded else next_step(run, path, graph_file or "GRAPH")
         show(console(), [_head(told, run), _causes(told), _frames(told, frames, traceback), how])
     return ExitCode.OK
 
@@ -147,12 +149,11 @@ def _tracebacks(store: RawStore, run: StoredRun) -> dict[str, str]:
 
 
 def next_step(run: StoredRun, path: str, graph: str) -> Text | None:
-    """The command that goes on with a run of which something is left to do; never wrapped."""
+    """How to go on with a run of which something is left to do; never wrapped."""
     states = states_of(run)
     done = states["succeeded"] + states["skipped"] == sum(states.values())
-    command = resume_command(run, path, graph)
-    if done or run.state == RUNNING or run.graph_id is None or not command:
+    if done or run.state == RUNNING or run.graph_id is None:
         return None
     when = ", once it is mended" if run.state == FINISHED else ""
     title = f"To go on{when} (what has succeeded is not done again):"
-    return Text(f"{title}\n  {visible(command)}", no_wrap=True)
+    return lines_to_copy(going_on(title, run, path, graph))

@@ -13,6 +13,7 @@ from .._store import RawStore
 from ..report import Report
 from ._errors import ExitCode, Outcome
 from ._execute import execute
+from ._going_on import after_run
 from ._instruments import check_files, logged, make_instruments
 from ._load import find_actions, importable_here, load_graph
 from ._options import RunOptions, check_limits, read_options
@@ -30,7 +31,8 @@ def run(path: str, options: RunOptions) -> ExitCode:
                 say(outcome.store_error)
             print_json(outcome.result.to_dict())
         else:
-            print_summary(console(), outcome, quiet=options.quiet, origin=origin)
+            more = after_run(outcome, options)
+            print_summary(console(), outcome, quiet=options.quiet, origin=origin, more=more)
     return outcome.code
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ from .._states import TaskState
 from .._store_journal import FINISHED, RUNNING
 from .._store_records import StoredRun, TaskExecution
 from ._errors import ExitCode
+from ._going_on import going_on
 from ._output import console, print_json
 from ._stores import find_run, graph_of, opened_store, statistics_of
 from ._summary import print_summary
@@ -29,7 +29,7 @@ def show(path: str, name: str, *, json: bool) -> ExitCode:
         print_json({**run, "executions": [dict(one) for one in executions]})
     else:
         past = story(run, executions, datetime.now(UTC))
-        print_summary(console(), past, origin=origin(run), resume=resume(run, path))
+        print_summary(console(), past, origin=origin(run), more=resume(run, path))
     return ExitCode.OK
 
 
@@ -101,13 +101,6 @@ def origin(run: StoredRun) -> str:
     return f"{text}, resumed {run.resumptions:,}x" if run.resumptions else text
 
 
-def resume(run: StoredRun, path: str) -> str:
-    """The command that goes on with a run that is not over, if it can be typed."""
-    return "" if run.state in (FINISHED, RUNNING) else resume_command(run, path)
-
-
-def resume_command(run: StoredRun, path: str, graph: str = "GRAPH") -> str:
-    """The command that goes on with a run; "" if its id is too long to be typed."""
-    if cut(run.run_id) != run.run_id:
-        return ""
-    return shlex.join(["tgtrio", "run", graph, "--store", path, "--run-id", run.run_id])
+def resume(run: StoredRun, path: str) -> list[str]:
+    """How to go on with a run that is not over, if it can be typed."""
+    return [] if run.state in (FINISHED, RUNNING) else going_on("To go on:", run, path)

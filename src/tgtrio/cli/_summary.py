@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from rich.console import Console, RenderableType
@@ -16,6 +16,7 @@ from .._states import TaskState
 from .._store_journal import RUNNING
 from ..instruments._picture import STYLES, unicode_of
 from ._digest import MOST_FAILURES, Digest, Failure, Fold, digest, largest
+from ._going_on import lines_to_copy
 from ._text import count, counted, duration, ends_of, one_line, plain, visible
 
 ERROR_LINES = 6
@@ -43,7 +44,12 @@ class Told(Protocol):
 
 
 def print_summary(
-    console: Console, outcome: Told, *, quiet: bool = False, origin: str = "", resume: str = ""
+    console: Console,
+    outcome: Told,
+    *,
+    quiet: bool = False,
+    origin: str = "",
+    more: Sequence[str] = (),
 ) -> None:
     """Print what became of a run; with `quiet` only what went wrong.
 
@@ -52,7 +58,7 @@ def print_summary(
         outcome: The run.
         quiet: Leave out what went well.
         origin: Which run it was, for the second line.
-        resume: The command that goes on with it.
+        more: What to do next, in lines.
     """
     found = digest(outcome.result)
     wrong: list[RenderableType | None] = [failures(outcome.result, found), never_ran(found)]
@@ -61,7 +67,7 @@ def print_summary(
     title = headline(outcome)
     if origin:
         title.append(f"\n{visible(origin)}", "not bold dim")
-    rest = [slowest(found), figures(outcome.result, found), _how(resume)]
+    rest = [slowest(found), figures(outcome.result, found), lines_to_copy(more)]
     return show(console, [title, states(console, outcome.result), *wrong, *rest])
 
 
@@ -76,13 +82,6 @@ def show(console: Console, parts: Iterable[RenderableType | None]) -> None:
     # Tables fill their last column with blanks, which are a nuisance in a file or a log.
     lines = [line.rstrip() for line in captured.get().splitlines()]
     console.file.write("".join(f"{line}\n" for line in lines))
-
-
-def _how(resume: str) -> Text | None:
-    """A command to copy, and therefore never broken into lines."""
-    if not resume:
-        return None
-    return Text(f"To go on:\n  {visible(resume)}", no_wrap=True)
 
 
 def headline(outcome: Told) -> Text:
