@@ -65,7 +65,7 @@ def test_a_table_of_runs() -> None:
     ) == [
         "run       graph    state     tasks            started             took  resumed",
         "5b0e8a0f  nightly  finished  20                4 May 03:02  1 min 30 s",
-        "r         g        finished  17/20, 3 failed   4 May 03:02  1 min 30 s      12x",
+        "r         g        failed    17/20, 3 failed   4 May 03:02  1 min 30 s      12x",
         "r         g        crashed   7/20              4 May 03:02",
         "r         g        finished  20               31 Dec  2029      5.0 ms",
     ]
@@ -119,3 +119,9 @@ def test_where_there_are_no_runs_that_is_said(tgtrio: Command, store: RawStore) 
         0,
         "no runs of graph 'nihgtly'; did you mean 'nightly'?\n",
     )
+
+
+def test_a_run_that_failed_is_called_so_as_everywhere(tgtrio: Command, store: RawStore) -> None:
+    put(store, row("a"), row("b", "failed"), run_id="r")
+    assert tgtrio("runs", "jobs").out.splitlines()[1].split()[:3] == ["r", "g", "failed"]
+    assert tgtrio("show", "jobs", "r").out.startswith("g: failed after ")

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .._errors import nearest
 from .._store import RawStore
+from .._store_journal import FINISHED
 from .._store_records import StoredRun
 from ..instruments._picture import STYLES
 from ._errors import ExitCode
@@ -24,7 +25,7 @@ LIMIT = 20
 GAP = 2  # blanks between columns
 NARROWEST_NAME = 10
 
-RUN_STYLES = {"running": "cyan", "finished": "", "crashed": "red"}
+RUN_STYLES = {"running": "cyan", "finished": "", "failed": "red", "crashed": "red"}
 
 
 def runs(path: str, graph_id: str | None, limit: int, *, json: bool) -> ExitCode:
@@ -113,7 +114,13 @@ def _columns(found: list[StoredRun], now: datetime) -> list[Column]:
 
 
 def _state(run: StoredRun) -> Text:
-    return plain(run.state.replace("_", " "), RUN_STYLES.get(run.state, "yellow"))
+    state = "failed" if run.state == FINISHED and not _all_done(run) else run.state
+    return plain(state.replace("_", " "), RUN_STYLES.get(state, "yellow"))
+
+
+def _all_done(run: StoredRun) -> bool:
+    states = states_of(run)
+    return states["succeeded"] + states["skipped"] == sum(states.values())
 
 
 def _tasks(run: StoredRun) -> Text:
