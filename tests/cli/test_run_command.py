@@ -408,3 +408,15 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
     assert "--report 'none/run.html' cannot be written" in ended.err
     assert "there is no directory" in ended.err
     assert not (here / "made").exists()
+
+
+def test_several_problems_are_told_with_the_command_that_tells_all(
+    tgtrio: Command, graph_file: Write
+) -> None:
+    path = graph_file(*(call_python(f"t{n}", "math:sqrt", n, after=["no"]) for n in range(30)))
+    ended = tgtrio("run", path, "--actions", "work")
+    assert (ended.code, ended.out) == (2, "")
+    assert ".problems" not in ended.err
+    assert ended.err.endswith(
+        "  ... and 10 more\ntgtrio validate graph.json --actions work tells all that is wrong\n"
+    )

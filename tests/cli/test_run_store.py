@@ -164,6 +164,7 @@ def test_a_run_is_executed_by_one(tgtrio: Command, graph_file: Write) -> None:
         journal.close()
     assert (ended.code, ended.out) == (2, "")
     assert "is being executed" in ended.err
+    assert ended.err.endswith("or give another --run-id\n")
 
 
 def test_responses_of_other_runs_are_served_where_that_is_asked_for(

@@ -188,3 +188,10 @@ def test_a_state_that_is_none_names_its_task() -> None:
     )
     with pytest.raises(StoreError, match="run 'r', task 't': state is 'odd'"):
         story(stored_run(), [one], datetime.now(UTC))
+
+
+def test_a_path_that_leads_nowhere_may_have_been_meant_as_either(tgtrio: Command) -> None:
+    ended = tgtrio("show", "nosuch")
+    assert (ended.code, ended.out) == (2, "")
+    assert "nosuch does not exist; name a graph file (.json, " in ended.err
+    assert "), or a store, which `tgtrio run GRAPH --store FILE` makes" in ended.err

@@ -10,7 +10,14 @@ from cyclopts import App, CycloptsError, Parameter
 from .._errors import DeadlockError, TgtrioError
 from .._version import __version__
 from ._demo import demo
-from ._draw_command import DrawOptions, draw, is_graph_file, refuse_drawing, refuse_run
+from ._draw_command import (
+    DrawOptions,
+    draw,
+    is_graph_file,
+    refuse_drawing,
+    refuse_nothing,
+    refuse_run,
+)
 from ._errors import SIGNALS, ActionExitedError, ExitCode
 from ._explain_command import explain
 from ._options import Limit, RunOptions
@@ -119,6 +126,7 @@ def show_command(
         refuse_run(path, run)
         return draw(path, options, json=json)
     refuse_drawing(path, options)
+    refuse_nothing(path)
     return show(path, LATEST if run is None else run, json=json)
 
 

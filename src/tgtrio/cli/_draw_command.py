@@ -124,6 +124,16 @@ def refuse_drawing(path: str, options: DrawOptions) -> None:
         )
 
 
+def refuse_nothing(path: str) -> None:
+    """Refuse a path that leads nowhere: it may have been meant as either."""
+    if not os.path.lexists(path):
+        suffixes = ", ".join(SUFFIXES)
+        raise UsageError(
+            f"{path} does not exist; name a graph file ({suffixes}), or a store, "
+            "which `tgtrio run GRAPH --store FILE` makes"
+        )
+
+
 def _limit(options: DrawOptions) -> int | None:
     return None if options.all else options.limit or LIMIT
 

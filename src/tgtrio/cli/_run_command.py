@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .._errors import StoreError
+from .._errors import GraphRunningError, InvalidGraphError, InvalidValueError, StoreError
 from .._graph import TaskGraph
 from .._instrument import Instrument
 from .._store import RawStore
 from ..report import Report
-from ._errors import ExitCode, Outcome
+from ._errors import ExitCode, Outcome, UsageError
 from ._execute import execute
 from ._going_on import after_run
 from ._instruments import check_files, logged, make_instruments
@@ -38,6 +39,26 @@ def run(path: str, options: RunOptions) -> ExitCode:
 
 def _run(path: str, options: RunOptions) -> tuple[Outcome, str]:
     """How the run ended, and which one it was."""
+    with _told_for_a_command(path, options):
+        return _execute(path, options)
+
+
+@contextlib.contextmanager
+def _told_for_a_command(path: str, options: RunOptions) -> Iterator[None]:
+    """What refuses a run names the command's means, where the library names a program's."""
+    try:
+        yield
+    except InvalidGraphError as exc:
+        actions = [] if options.actions is None else ["--actions", options.actions]
+        command = shlex.join(["tgtrio", "validate", path, *actions])
+        text = str(exc).replace(", see .problems", "")
+        raise UsageError(f"{text}\n{command} tells all that is wrong") from exc
+    except (GraphRunningError, InvalidValueError) as exc:
+        exc.args = (str(exc).replace("give another run_id", "give another --run-id"),)
+        raise
+
+
+def _execute(path: str, options: RunOptions) -> tuple[Outcome, str]:
     settings = read_options(options)
     check_files(path, options)
     graph = load_graph(path, options.timeout)
