@@ -214,6 +214,15 @@ async def test_a_resource_that_looks_like_a_typo_is_logged(
     assert "'database'" in caplog.text
 
 
+async def test_a_limit_that_serves_other_graphs_is_no_typo(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    graph = graph_of(task("a", resource_ids=["site 1"]))
+    with caplog.at_level(logging.WARNING):
+        await run_graph(graph, {"work": returns()}, resource_caps={"site 1": 1, "site 2": 1})
+    assert caplog.text == ""
+
+
 # refusals
 
 BAD_LIMITS: list[tuple[object, type[Exception]]] = [

@@ -58,12 +58,13 @@ def check_limits(name: str, limits: object) -> dict[str, Limit]:
 
 
 def warn_of_typos(name: str, limits: Mapping[str, Limit], known: Iterable[str]) -> None:
-    """Log a warning for a limit on nothing whose name is close to something that there is.
+    """Log a warning for a limit on nothing whose name is close to something without a limit.
 
     A limit on a name that the graph does not have is no error: one set of limits often
     serves many graphs.
     """
-    names = list(known)
+    names = set(known)
+    unlimited = [name for name in names if name not in limits]
     for key in limits:
-        if key not in names and (hint := nearest(key, names)):
+        if key not in names and (hint := nearest(key, unlimited)):
             _log.warning("%s[%s] limits nothing in this graph%s", name, shorten(key), hint)
