@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from .._graph import TaskGraph
@@ -40,8 +41,13 @@ def to_mermaid(
         remarks.append(
             f"Mermaid must be initialised with maxEdges {arrows}, maxTextSize {length * 2}"
         )
-    comments = [f"    %% {escape(remark)}\n" for remark in remarks]
+    comments = [f"    %% {_comment(remark)}\n" for remark in remarks]
     return "".join(["flowchart TD\n", *comments, *lines])
+
+
+def _comment(text: str) -> str:
+    """Text for a comment, as it is; but Mermaid looks for directives, `%%{`, even in comments."""
+    return re.sub("%(?=[%{])", "% ", text)
 
 
 def escape(text: str) -> str:
