@@ -217,7 +217,7 @@ class StoredRunExplainer:
                 rows[row[0]] = row
         blamed = {task_id: row[3] for task_id, row in rows.items()}
         taken: dict[str, list[str]] = defaultdict(list)
-        roots_of = _roots(blamed)
+        roots_of = find_roots(blamed)
         for task_id in blamed:
             if (root := roots_of.get(task_id, task_id)) != task_id:
                 taken[root].append(task_id)
@@ -249,7 +249,7 @@ def run_says(state: str) -> str:
     return _RUN_SAYS.get(state, f"the run was {state}")
 
 
-def _roots(blamed: dict[str, str | None]) -> dict[str, str]:
+def find_roots(blamed: dict[str, str | None]) -> dict[str, str]:
     """The root of each task. What blames one that has succeeded since, or a circle, has none."""
     roots: dict[str, str] = {}
     for task_id in blamed:

@@ -11,7 +11,7 @@ from tgtrio import RawStore, StoreError, TaskExecution
 from tgtrio.cli._show_command import _cause_in, resume, story
 
 from ..stores import row
-from .conftest import Command
+from .conftest import Command, Write, call_python
 from .histories import HOSTILE, never_ran, open_run, put, stored_run
 
 pytestmark = pytest.mark.usefixtures("utc")
@@ -52,6 +52,19 @@ def test_the_story_of_a_run(tgtrio: Command, store: RawStore) -> None:
     ]
     assert out[-1].startswith("4 tasks in ")
     assert ", 5 attempts, " in out[-1]
+
+
+def test_what_did_not_run_is_told_as_when_the_run_ended(tgtrio: Command, graph_file: Write) -> None:
+    path = graph_file(
+        call_python("root", "math:sqrt", -1),
+        call_python("next", "math:sqrt", 1, after=["root"]),
+        call_python("last", "math:sqrt", 1, after=["next"]),
+    )
+    ran = tgtrio("run", path, "--store", "s.db").out
+    told = tgtrio("show", "s.db").out
+    part = "Did not run: 2 tasks\n  2  because of root (aborted)\n     next, last\n"
+    assert part in ran
+    assert part in told
 
 
 FAR = "dependency 'test' was aborted, because task 'build' failed: ValueError: no\nrule"

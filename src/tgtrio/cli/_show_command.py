@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import attrs
@@ -10,6 +10,7 @@ import attrs
 from .._errors import StoreError, shorten
 from .._results import GraphResult, TaskResult
 from .._states import TaskState
+from .._store_explain import find_roots
 from .._store_journal import FINISHED, RUNNING
 from .._store_records import StoredRun, TaskExecution
 from ._errors import ExitCode
@@ -49,11 +50,12 @@ def story(run: StoredRun, executions: Sequence[TaskExecution], now: datetime) ->
     if run.state == RUNNING:
         ended = now
     states = statistics["states"]
+    roots = _roots_of(executions)
     result = GraphResult(
         graph_id=graph_of(run),
         run_id=run.run_id,
         total_tasks=sum(states.values()),
-        results={one.task_id: _result_of(one) for one in executions},
+        results={one.task_id: _result_of(one, roots) for one in executions},
         statistics=statistics,
         elapsed_ms=(ended - run.started_at).total_seconds() * 1000,
         completed_at=ended.isoformat(),
@@ -62,7 +64,15 @@ def story(run: StoredRun, executions: Sequence[TaskExecution], now: datetime) ->
     return Story(result, "" if run.state == "finished" else run.state.replace("_", " "))
 
 
-def _result_of(one: TaskExecution) -> TaskResult:
+def _roots_of(executions: Sequence[TaskExecution]) -> dict[str, str]:
+    """The task at the root of the last end of each that another kept from success."""
+    last = {one.task_id: one for one in executions}
+    blamed = {name: one.blamed for name, one in last.items() if one.state != "succeeded"}
+    found = find_roots(blamed)
+    return {name: found[name] for name, whom in blamed.items() if whom and name in found}
+
+
+def _result_of(one: TaskExecution, roots: Mapping[str, str]) -> TaskResult:
     try:
         state = TaskState(one.state)
     except ValueError:
@@ -77,14 +87,15 @@ def _result_of(one: TaskExecution) -> TaskResult:
         attempts=one.attempts,
         late=one.late,
         execution_time_ms=one.execution_time_ms,
+        caused_by=roots.get(one.task_id) if state is not TaskState.SUCCEEDED else None,
     )
 
 
 def _cause_in(error: str) -> str:
     """Why a task never ran, without the way there, so that those of one cause are alike.
 
-    Stores keep no graphs; but the error ends with `because task 'x' failed: ...`, or of a task
-    that depends on that one, begins with `dependency 'x' failed: ...`.
+    Stores of format 1 do not say whom a task blames; but the error ends with `because task 'x'
+    failed: ...`, or of a task that depends on that one, begins with `dependency 'x' failed: ...`.
     """
     error = error.partition("\n")[0]
     _, far, cause = error.partition(", because task ")
