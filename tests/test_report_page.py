@@ -58,6 +58,7 @@ async def test_a_run_with_failures_says_why_first(path: Path, autojump_clock: Mo
     page, result = await reported(path, graph, actions, seed=1)
     assert not result.ok
     assert "1 task failed and took 2 along; 7 of 10 succeeded, in" in page.text
+    assert "1 task of fetch: fetch 2 Because of it 2 more did not run." in page.text
     assert page.text.index("ConnectionError: no route to") < page.text.index("Slowest tasks")
     assert "Traceback (most recent call last)" in page.text
     assert "1 of 7 in the budget of the graph were used" in page.text
