@@ -63,7 +63,7 @@ def warn_of_typos(name: str, limits: Mapping[str, Limit], known: Iterable[str]) 
     A limit on a name that the graph does not have is no error: one set of limits often
     serves many graphs.
     """
-    names = set(known)
+    names = dict.fromkeys(known)
     unlimited = [name for name in names if name not in limits]
     for key in limits:
         if key not in names and (hint := nearest(key, unlimited)):
