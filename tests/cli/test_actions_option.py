@@ -40,7 +40,6 @@ def modules(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's modules, in the current directory."""
     for name, text in {"shop": SHOP, "shops": SHOPS, "bare": BARE}.items():
         (here / f"{name}.py").write_text(textwrap.dedent(text))
-        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 

@@ -89,7 +89,6 @@ WORK = """
 def work(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's module of actions, in the current directory."""
     (here / "work.py").write_text(textwrap.dedent(WORK))
-    monkeypatch.delitem(sys.modules, "work", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 
