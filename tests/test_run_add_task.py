@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +33,7 @@ from tgtrio import (
     output_of,
     run_graph,
 )
+from tgtrio._growth import Growth
 
 from .diaries import Diary
 from .runs import Meter, graph_of, nap, raises, returns, sleeps, states, task
@@ -331,6 +334,32 @@ async def test_it_is_served_what_an_equal_task_has_done(autojump_clock: MockCloc
     served = {name for name, one in result.results.items() if one.cached}
     assert served == {"new1", "new2", "pending"}
     assert result.results["new1"].response == 1
+
+
+async def test_no_thread_takes_it_before_it_is_known_to_share_its_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def work(args: dict[str, Any]) -> None:
+        calls.append(args["n"])
+        if args["n"] == "long":
+            busy.wait(5)
+
+    def share(growth: Growth, rank: int, number: int) -> None:
+        busy.set()
+        time.sleep(0.05)  # the thread looks for more
+        known(growth, rank, number)
+
+    calls: list[str] = []
+    busy, known = threading.Event(), Growth._share
+    graph = TaskGraph("g", max_parallel=1)
+    graph.add_task("a", "work", {"n": "short"})
+    graph.add_task("b", "work", {"n": "long"})
+    async with open_run(graph, {"work": work}) as run:
+        await until(lambda: len(calls) == 2)
+        monkeypatch.setattr(Growth, "_share", share)
+        run.add_task("c", "work", {"n": "short"})
+    assert (await run.wait()).results["c"].cached
+    assert calls == ["short", "long"]
 
 
 async def test_it_shares_the_final_failure_of_equal_work(autojump_clock: MockClock) -> None:

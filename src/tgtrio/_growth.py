@@ -70,8 +70,8 @@ class Growth:
         flags |= FOREIGN * self._is_foreign(lane)
         if parts.add_task(flags) or moved or rank == plan.frozen:
             self._bind()
-        self._add_to_queue(rank, node, policy, lane)
         self._share(rank, number)
+        self._add_to_queue(rank, node, policy, lane)  # from now on a thread lane may take it
         if parts.crash_loops is not None:
             parts.crash_loops.give_up([rank])
         if flags & EXPIRES:
