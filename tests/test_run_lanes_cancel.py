@@ -12,6 +12,8 @@ import trio
 from trio.testing import MockClock
 
 from tgtrio import RetryPolicy, open_run, run_graph
+from tgtrio._attempts import Doom
+from tgtrio._lanes import Lanes
 
 from .lanes import LONG, QUICK, Gate, keep_trio_busy, run, until, wait_until_cancelled
 from .runs import Args, graph_of, states, task
@@ -216,3 +218,25 @@ async def test_a_task_cancelled_before_its_awaitable_is_awaited_leaves_no_warnin
             handle.cancel("a")
     assert states(await handle.wait()) == {"a": "cancelled"}
     gc.collect()
+
+
+async def test_the_lanes_are_asked_only_about_what_is_in_flight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To ask them costs as much as there are lanes, and a branch may be large."""
+    asked: list[int] = []
+    cancel = Lanes.cancel
+
+    def count(lanes: Lanes, rank: int, doom: Doom) -> bool:
+        asked.append(rank)
+        return cancel(lanes, rank, doom)
+
+    monkeypatch.setattr(Lanes, "cancel", count)
+    gate = Gate()
+    graph = graph_of("a", *(task(f"t{n}", "a") for n in range(50)))
+    async with open_run(graph, {"work": gate}) as handle:
+        await gate.until_called()
+        handle.cancel("a", branch=True)
+        gate.may_end.set()
+    assert len(asked) <= 1
+    assert handle.statistics()["states"]["cancelled"] >= 50

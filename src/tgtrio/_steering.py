@@ -286,20 +286,20 @@ class Steering:
         if parts.queue.state(rank) >= FIRST_TERMINAL:
             return
         doom = Doom(Ending.CANCELLED, None, reason)
-        if self._doomed(rank, doom) or (parts.lanes is not None and parts.lanes.cancel(rank, doom)):
-            return
-        parts.endings.unstarted(rank, Ending.CANCELLED, Failure(reason))
-        if parts.lanes is not None and parts.queue.state(rank) == RUNNING:
-            parts.lanes.cancel(rank, doom)  # a lane has taken it meanwhile
+        if not self._doomed(rank, doom):
+            parts.endings.unstarted(rank, Ending.CANCELLED, Failure(reason))
+            self._doomed(rank, doom)  # a thread lane may have taken it meanwhile
 
     def _doomed(self, rank: int, doom: Doom) -> bool:
-        if self._parts.queue.state(rank) != RUNNING:
+        """Cancel a task that is in flight; False if it is not. O(1) unless it is."""
+        parts = self._parts
+        if parts.queue.state(rank) != RUNNING:
             return False
         for pump in self._engine.crew.pumps:
             if pump.task == rank:
-                self._parts.attempts.doom(pump, doom)
+                parts.attempts.doom(pump, doom)
                 return True
-        return False
+        return parts.lanes is not None and parts.lanes.cancel(rank, doom)
 
     def _branch(self, rank: int) -> Iterator[int]:
         """A task and all that depend on it, each after those that depend on it. O(edges)."""
