@@ -69,10 +69,20 @@ async def test_limits(autojump_clock: MockClock) -> None:
     assert history.waits("last") == (Wait(0, 2, "max_parallel"),)
 
 
-async def test_a_limit_that_is_free_for_a_moment_was_reached_all_the_time() -> None:
+async def test_a_limit_that_is_free_for_a_moment_was_reached_all_the_time(
+    autojump_clock: MockClock,
+) -> None:
     """In real time a slot is not taken in the instant in which it is left."""
-    graph = graph_of(*(task(f"t{n}", normalized_args={"seconds": 0.01}) for n in range(4)))
-    history = await history_of(graph, max_parallel=1)
+
+    class Slow(History):
+        """What is told to it happens a little late each time."""
+
+        def task_started(self, task_id: str, attempt: int, at: float) -> None:
+            super().task_started(task_id, attempt, at + 0.0005)
+
+    history = Slow()
+    graph = graph_of(*(f"t{n}" for n in range(4)), max_parallel=1)
+    await run_graph(graph, {"work": nap}, instruments=[history])
     assert [wait.kind for wait in history.waits("t3")] == ["max_parallel"]
 
 

@@ -42,10 +42,6 @@ class CacheOfStore:
         """Is a key being looked up?"""
         return bool(self._held)
 
-    def asks_for(self, rank: int) -> bool:
-        """Is the key of this task being looked up?"""
-        return any(rank in ranks for ranks in self._held.values())
-
     def get(self, key: str) -> tuple[object] | None:
         return (self._found[key],) if key in self._found else None
 
