@@ -15,7 +15,6 @@ from typing import TypeVar
 
 import attrs
 
-from ._identity import canonical_json as canonical_json
 from ._node import TaskNode
 from ._plan import Plan, dispatch_key
 
